@@ -1,0 +1,1 @@
+//! bldr-adapters-fs

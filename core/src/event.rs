@@ -1,0 +1,197 @@
+//! What is there to tell? One vocabulary of events for the screen, the JSON output and the journal.
+
+use crate::{
+    address::MasterAddress,
+    name::{NodeName, ProjectName, StackName},
+    ports::Change,
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt};
+
+/// Names a run: the time it began and a few letters, as in `20261122-124301-k3f9`. Sorts by time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RunId(pub String);
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// What is done to a stack or one of its nodes, in the order in which it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Start a stopped node.
+    Start,
+    /// Write the new address into the stack's context.
+    RewriteContext,
+    /// Derive the node's build vars from the context anew and write them.
+    RefreshBuildVars,
+    /// Write the new address into the minion's configuration, place the new master's key, restart the minion.
+    Repoint,
+    /// Run the highstate.
+    Highstate,
+    /// Stop a node that was started for this.
+    Stop,
+}
+
+impl Action {
+    /// What to call it while it goes on.
+    pub fn doing(self) -> &'static str {
+        match self {
+            Self::Start => "starting",
+            Self::RewriteContext => "rewriting context",
+            Self::RefreshBuildVars => "refreshing build vars",
+            Self::Repoint => "repointing",
+            Self::Highstate => "running highstate",
+            Self::Stop => "stopping",
+        }
+    }
+}
+
+/// How it ended for one stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It takes orders from the new master now.
+    Remastered,
+    /// It did so before; nothing was touched.
+    AlreadyThere,
+    /// There is nothing to re-master: no EC2, masterless, a master, excluded by the operator.
+    Skipped,
+    /// It went wrong; the reason says how far it got.
+    Failed,
+    /// Not begun, because an earlier stack of its project failed.
+    Held,
+    /// Not begun, because the operator asked to stop.
+    Interrupted,
+}
+
+impl Outcome {
+    /// Whether all that was asked for is true of that stack now.
+    pub fn is_success(self) -> bool {
+        matches!(self, Self::Remastered | Self::AlreadyThere | Self::Skipped)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Remastered => "re-mastered",
+            Self::AlreadyThere => "already there",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+            Self::Held => "held",
+            Self::Interrupted => "interrupted",
+        })
+    }
+}
+
+/// Something that happened. As JSON an object whose `event` names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A run begins.
+    RunStarted {
+        /// Its name.
+        run: RunId,
+        /// `sandbox` or `aws`.
+        cloud: String,
+        /// The new master.
+        master: StackName,
+        /// Its address.
+        address: MasterAddress,
+        /// The command line, as typed.
+        command: String,
+        /// The projects and their stacks, in order.
+        lanes: Vec<LaneNames>,
+        /// Whether the operator let it run although the address is not shared.
+        allow_unshared: bool,
+    },
+    /// Work on a stack begins.
+    StackStarted {
+        /// Which.
+        stack: StackName,
+    },
+    /// A step begins.
+    StepStarted {
+        /// The stack.
+        stack: StackName,
+        /// The node; absent for a step of the whole stack.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node: Option<NodeName>,
+        /// What is done.
+        action: Action,
+    },
+    /// A step ended well.
+    StepFinished {
+        /// The stack.
+        stack: StackName,
+        /// The node; absent for a step of the whole stack.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node: Option<NodeName>,
+        /// What was done.
+        action: Action,
+        /// Whether anything had to be changed.
+        change: Change,
+        /// How long it took, in milliseconds.
+        millis: u64,
+        /// What to say about it: the summary of a highstate, a new address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
+    },
+    /// A step failed. What follows is the stack's end.
+    StepFailed {
+        /// The stack.
+        stack: StackName,
+        /// The node; absent for a step of the whole stack.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node: Option<NodeName>,
+        /// What was tried.
+        action: Action,
+        /// Why it failed, and what to do next.
+        reason: String,
+        /// How long it took, in milliseconds.
+        millis: u64,
+    },
+    /// How it ended for a stack.
+    StackFinished {
+        /// Which.
+        stack: StackName,
+        /// How.
+        outcome: Outcome,
+        /// Why, where that needs saying.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// How long it took, in milliseconds.
+        millis: u64,
+    },
+    /// Something the operator should know that changes no outcome.
+    Warning {
+        /// What.
+        message: String,
+    },
+    /// The run is over. Always the last event.
+    RunFinished {
+        /// Its name.
+        run: RunId,
+        /// `sandbox` or `aws`.
+        cloud: String,
+        /// How it ended for each stack.
+        outcomes: BTreeMap<StackName, Outcome>,
+        /// Why, for each stack where that needs saying.
+        reasons: BTreeMap<StackName, String>,
+        /// How long it took, in milliseconds.
+        millis: u64,
+    },
+}
+
+/// A project and its stacks, in the order in which they are done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneNames {
+    /// The project.
+    pub project: ProjectName,
+    /// Its stacks.
+    pub stacks: Vec<StackName>,
+}

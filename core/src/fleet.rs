@@ -1,0 +1,297 @@
+//! What is out there? The facts a survey gathers: stacks, their nodes, and what each node says of its master.
+
+use crate::{
+    address::{HostAddress, MasterAddress},
+    error::{PortError, PortErrorKind},
+    name::{NodeName, StackName},
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::{collections::BTreeMap, fmt};
+
+/// EC2's own name of a machine: `i-0abc…`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Ec2Id(pub Box<str>);
+
+impl fmt::Display for Ec2Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Milliseconds since 1970-01-01 UTC.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Timestamp(pub i64);
+
+/// What EC2 says an instance is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceState {
+    /// Starting.
+    Pending,
+    /// Up.
+    Running,
+    /// On its way to stopped.
+    Stopping,
+    /// Off; its disk waits.
+    Stopped,
+    /// On its way to terminated.
+    ShuttingDown,
+    /// Gone for good.
+    Terminated,
+}
+
+impl fmt::Display for InstanceState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::ShuttingDown => "shutting-down",
+            Self::Terminated => "terminated",
+        })
+    }
+}
+
+/// One EC2 instance that carries a stack's tag, as the inventory returns it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// EC2's id.
+    pub id: Ec2Id,
+    /// The value of the tag `Cluster`, else of `aws:cloudformation:stack-name`. Not checked yet: anybody may write a tag.
+    pub stack: String,
+    /// The value of the tag `Node`, as written.
+    pub node_tag: Option<String>,
+    /// What it is doing.
+    pub state: InstanceState,
+    /// Its address inside the VPC.
+    pub private: Option<HostAddress>,
+    /// Its address on the internet, where it has one.
+    pub public: Option<HostAddress>,
+    /// When it was last started. EC2 sets it anew at every start, which is how a stop in between is noticed.
+    pub launched: Timestamp,
+}
+
+/// What came of reading one part of the world. A part that could not be read is a fact, not the end of a survey.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading<T> {
+    /// Nobody asked: a stopped node, or a stack that is out of scope.
+    NotAsked,
+    /// It is not there.
+    Absent,
+    /// It is there or ought to be, and could not be read.
+    Unreadable(Problem),
+    /// This is what it said.
+    Read(T),
+}
+
+impl<T> Reading<T> {
+    /// What was read, if it was.
+    pub fn ok(&self) -> Option<&T> {
+        match self {
+            Self::Read(value) => Some(value),
+            _ => None,
+        }
+    }
+    /// Folds a port's answer into a fact: "not found" is an absence, every other error a problem.
+    pub fn of(answer: Result<T, PortError>) -> Self {
+        match answer {
+            Ok(value) => Self::Read(value),
+            Err(error) if error.kind == PortErrorKind::NotFound => Self::Absent,
+            Err(error) => Self::Unreadable(error.into()),
+        }
+    }
+}
+
+/// A [`PortError`] as a fact: comparable, printable, without its source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Decides what to do about it.
+    pub kind: PortErrorKind,
+    /// The whole message.
+    pub text: Box<str>,
+}
+
+impl From<PortError> for Problem {
+    fn from(error: PortError) -> Self {
+        Self { kind: error.kind, text: error.to_string().into() }
+    }
+}
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// The public key a salt-master shows its minions, as the PEM text of `master.pub` or `minion_master.pub`.
+///
+/// Two keys are equal when their bodies are: line ends and blank space around the PEM do not count.
+#[derive(Debug, Clone)]
+pub struct MasterKey(String);
+
+impl MasterKey {
+    /// A key from the text of its file.
+    ///
+    /// # Errors
+    /// `None` when the text is no PEM public key.
+    pub fn from_pem(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let framed = text.starts_with("-----BEGIN ") && text.contains("-----END ") && text.ends_with("-----");
+        (framed && !text.contains("PRIVATE")).then(|| Self(text.lines().map(str::trim).collect::<Vec<_>>().join("\n") + "\n"))
+    }
+    /// The text to place on a minion: PEM, `\n` line ends, a newline at the end.
+    pub fn pem(&self) -> &str {
+        &self.0
+    }
+    /// The key's fingerprint.
+    pub fn fingerprint(&self) -> KeyFingerprint {
+        let body: String = self.0.lines().filter(|l| !l.starts_with("-----")).collect();
+        KeyFingerprint(Sha256::digest(body).into())
+    }
+}
+impl PartialEq for MasterKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint() == other.fingerprint()
+    }
+}
+impl Eq for MasterKey {}
+
+/// SHA-256 of the body of a public key. Shows its first eight bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct KeyFingerprint([u8; 32]);
+
+impl fmt::Display for KeyFingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes: Vec<_> = self.0[..8].iter().map(|b| format!("{b:02x}")).collect();
+        f.pad(&bytes.join(":"))
+    }
+}
+impl fmt::Debug for KeyFingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyFingerprint({self})")
+    }
+}
+
+/// A node that can be connected to: its name for people, its address for the network.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Host {
+    /// Who it is.
+    pub node: NodeName,
+    /// Where to connect to.
+    pub address: HostAddress,
+}
+
+/// The files of a node that say who its master is, as they are. Holds secrets: never printed, never recorded.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct NodeFiles {
+    /// The content of `/etc/build-vars.json.b64`; `None` where there is no such file.
+    pub build_vars: Option<String>,
+    /// The content of `/etc/salt/minion`; `None` where there is no such file.
+    pub minion_config: Option<String>,
+    /// The content of `minion_master.pub` in the minion's `pki_dir`; `None` where there is no such file.
+    pub trusted_key: Option<String>,
+    /// Whether a re-mastering has pointed this node elsewhere and no highstate has succeeded since
+    /// (the mark `/var/lib/bldr/highstate-due`).
+    pub highstate_due: bool,
+}
+
+impl fmt::Debug for NodeFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeFiles").field("highstate_due", &self.highstate_due).finish_non_exhaustive()
+    }
+}
+
+/// What a node's files say, boiled down to what a plan needs: who the master is, in three places.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The master of the build vars, or why they cannot be refreshed.
+    pub build_vars: Result<Option<MasterAddress>, Box<str>>,
+    /// The value of `master:` in the minion's configuration, as written; `None` where there is no configuration or
+    /// no such line.
+    pub configured: Option<Box<str>>,
+    /// The key the minion trusts; `None` where it would trust whoever answers first.
+    pub trusted: Option<KeyFingerprint>,
+    /// See [`NodeFiles::highstate_due`].
+    pub highstate_due: bool,
+}
+
+/// One machine of a stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// `STACK--N`.
+    pub name: NodeName,
+    /// EC2's id.
+    pub id: Ec2Id,
+    /// What it is doing.
+    pub state: InstanceState,
+    /// Its address inside the VPC; a master's minions know it by this one.
+    pub private: Option<HostAddress>,
+    /// Where to connect to: see [`crate::survey::AddressPolicy`].
+    pub reach: Option<HostAddress>,
+    /// When it was last started.
+    pub launched: Timestamp,
+    /// What it says of its master. A stopped node cannot be asked: this is then what was remembered when it went to
+    /// sleep, if nobody has started it since.
+    pub evidence: Reading<Evidence>,
+    /// Started by an earlier run that did not get round to stopping it again.
+    pub woken: bool,
+}
+
+impl Node {
+    /// Name and address to connect to; `None` where it has no address (it is stopped).
+    pub fn host(&self) -> Option<Host> {
+        self.reach.clone().map(|address| Host { node: self.name.clone(), address })
+    }
+}
+
+/// What a context says that a plan needs. The context itself stays in its store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContextFacts {
+    /// It has EC2 and takes orders from a master.
+    Mastered {
+        /// Every address written in it, each once; empty where it names none.
+        masters: Vec<Box<str>>,
+    },
+    /// It is masterless.
+    Masterless,
+    /// It has no EC2.
+    NoEc2,
+}
+
+/// One stack: its nodes by number, and its context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stack {
+    /// Its name.
+    pub name: StackName,
+    /// Its machines, by number. Empty where the region has none.
+    pub nodes: Vec<Node>,
+    /// What its context says.
+    pub context: Reading<ContextFacts>,
+}
+
+impl Stack {
+    /// Running if any node is, else whatever the first node does; `None` without nodes.
+    pub fn state(&self) -> Option<InstanceState> {
+        let running = self.nodes.iter().find(|n| n.state == InstanceState::Running);
+        running.or(self.nodes.first()).map(|n| n.state)
+    }
+}
+
+/// Everything a plan is made from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fleet {
+    /// The region that was surveyed.
+    pub region: String,
+    /// Every stack that has an instance there or a context, masters included.
+    pub stacks: BTreeMap<StackName, Stack>,
+    /// Instances whose tag is no stack name: the tag, and why not.
+    pub unnamed: Vec<(String, String)>,
+}
+
+impl Fleet {
+    /// The masters, in order of precedence.
+    pub fn masters(&self) -> Vec<&Stack> {
+        crate::precedence::ordered(self.stacks.keys()).into_iter().filter_map(|name| self.stacks.get(name)).collect()
+    }
+}

@@ -1,0 +1,16 @@
+//! What a Salt fleet is and what re-mastering it takes.
+//!
+//! Facts, plan, execution: [`survey`] reads the world through [`ports`] into a [`fleet::Fleet`]; [`plan`] is a pure
+//! function from that and a request to a plan that leaves no choice open; [`execute`] walks the plan through ports and
+//! tells what it does as [`event`]s. Nothing in this crate touches a disk, a network, a clock or a terminal.
+
+pub mod address;
+pub mod error;
+pub mod event;
+pub mod fleet;
+pub mod json;
+pub mod name;
+pub mod ports;
+pub mod precedence;
+pub mod project;
+pub mod survey;

@@ -1,0 +1,298 @@
+//! What does bldr need of the world? Every trait there is, in one file: the guide for whoever writes an adapter.
+//!
+//! The core calls these and nothing else. An adapter implements one or more of them for a medium (`SshMinions`,
+//! `FileContexts`), keeps the medium's types to itself, and turns its errors into a [`PortError`](crate::error::PortError)
+//! once. `bldr-testkit` has a contract suite for each: an adapter is right when it passes the suite its fake passes.
+//!
+//! All of them are object-safe, and shared by tasks that run at the same time.
+
+use crate::{
+    address::MasterAddress,
+    error::PortResult,
+    event::{Event, RunId},
+    fleet::{Ec2Id, Evidence, Host, Instance, MasterKey, NodeFiles, Timestamp},
+    name::{NodeName, StackName},
+    project::Projects,
+};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The machines of a region.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait Inventory: Send + Sync {
+    /// The region that is asked, by name.
+    fn region(&self) -> &str;
+
+    /// Every instance that carries a stack's tag (`Cluster`, or CloudFormation's own), in any state but terminated and
+    /// shutting down. One paginated question for the whole fleet, however large; all pages or an error, never a part.
+    async fn instances(&self) -> PortResult<Vec<Instance>>;
+}
+
+/// The mains switch of a machine.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait Power: Send + Sync {
+    /// Starts it, waits until it is running, and returns it with the addresses it now has. A running one is left alone.
+    async fn start(&self, id: &Ec2Id) -> PortResult<Instance>;
+    /// Stops it, waits until it is stopped, and returns it. A stopped one is left alone.
+    async fn stop(&self, id: &Ec2Id) -> PortResult<Instance>;
+}
+
+/// What identifies one state of a stored text. Opaque; two states with different texts have different revisions.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Revision(pub String);
+
+/// A stored text with the revision it was read at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// The text, byte for byte.
+    pub text: String,
+    /// What to hand to [`ContextStore::save`] to replace exactly this.
+    pub revision: Revision,
+}
+
+/// What the writer believes to be stored at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// Nothing is.
+    Absent,
+    /// This is.
+    Revision(Revision),
+}
+
+/// One replaced text of a stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Replaced {
+    /// Names it in [`ContextStore::replaced`]; unique within its stack.
+    pub revision: Revision,
+    /// When it was replaced.
+    pub at: Timestamp,
+}
+
+/// The contexts of all stacks: opaque texts under names. The store is the truth; nothing caches it.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait ContextStore: Send + Sync {
+    /// The stacks that have a context, in text order.
+    async fn list(&self) -> PortResult<Vec<StackName>>;
+    /// A stack's context. `NotFound` where there is none; `Malformed` where it is no UTF-8.
+    async fn load(&self, stack: &StackName) -> PortResult<Document>;
+    /// Replaces a stack's context: old or new is stored at any instant, never a part. `Conflict`, and nothing changed,
+    /// where something else is stored than expected. What is replaced becomes history.
+    async fn save(&self, stack: &StackName, text: &str, expected: &Expected) -> PortResult<Revision>;
+    /// What was replaced, oldest first.
+    async fn history(&self, stack: &StackName) -> PortResult<Vec<Replaced>>;
+    /// A replaced text, byte for byte. `NotFound` where the history has no such revision.
+    async fn replaced(&self, stack: &StackName, revision: &Revision) -> PortResult<String>;
+}
+
+/// Where a minion shall take its orders from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repointing {
+    /// What to write after `master:`.
+    pub address: MasterAddress,
+    /// What to place as `minion_master.pub`.
+    pub key: MasterKey,
+}
+
+/// Whether a node had to be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// Something was written.
+    Made,
+    /// It was so already; nothing was touched.
+    NotNeeded,
+}
+
+/// What to do about the highstate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HighstateMode {
+    /// Run it.
+    #[default]
+    Apply,
+    /// Run it with `test=True`: shows what would change, changes nothing.
+    Test,
+    /// Leave it out.
+    None,
+}
+
+/// How a highstate ended. Only names of states, never their content.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Highstate {
+    /// Whether every state succeeded, and at least one ran.
+    pub succeeded: bool,
+    /// What to say about it, as half a sentence: `12 states, 3 changed`, `no answer from the master within 900 s`.
+    pub summary: String,
+    /// The states that failed, by name.
+    pub failed: Vec<String>,
+}
+
+/// The minions, each asked on its own machine. A node that cannot be reached is `Unreachable`, one that does not let
+/// us in is `Denied`.
+///
+/// Every method may be called again after it was interrupted at any point, and then completes what is missing.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait Minions: Send + Sync {
+    /// Reads, in one go, everything that says who the master is.
+    async fn read(&self, host: &Host) -> PortResult<NodeFiles>;
+    /// Replaces `/etc/build-vars.json.b64` by this content (base64, one line, no newline), mode 0644, owner root. The old
+    /// file is kept in `/var/lib/bldr/` first, for root alone.
+    async fn write_build_vars(&self, host: &Host, encoded: &str) -> PortResult<()>;
+    /// Makes the minion take orders from another master: stop, back up, write `master:`, place the key, mark the
+    /// highstate as due, start. Other lines of the configuration stay as they are. Nothing is touched, and nothing
+    /// restarted, where configuration and key are right already.
+    async fn repoint(&self, host: &Host, to: &Repointing) -> PortResult<Change>;
+    /// Runs the highstate and takes the mark "highstate due" away if it was applied and succeeded. A highstate that fails is an
+    /// answer, not an error; an error means that it is not known how it ended.
+    async fn highstate(&self, host: &Host, mode: HighstateMode) -> PortResult<Highstate>;
+    /// Says that this node will not be needed again soon: connections may be closed. Never fails.
+    async fn release(&self, host: &Host);
+}
+
+/// The masters, each asked on its own machine.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait Masters: Send + Sync {
+    /// The public key this salt-master shows its minions. `NotFound` where there is none: no salt-master has run there yet.
+    async fn public_key(&self, host: &Host) -> PortResult<MasterKey>;
+}
+
+/// A change of the project file that has not been written yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// The file, as the operator knows it.
+    pub file: String,
+    /// Its text before.
+    pub before: String,
+    /// Its text after: only the address differs.
+    pub after: String,
+}
+
+/// What the team's project files say: which projects there are, and where the master is.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait SharedAddress: Send + Sync {
+    /// All projects of all project files. `Malformed` names file, line and what is wrong.
+    async fn projects(&self) -> PortResult<Projects>;
+    /// What would have to be written so that the defaults of every project file name this address. Empty where all do.
+    async fn propose(&self, address: &MasterAddress) -> PortResult<Vec<Proposal>>;
+    /// Writes a proposal, in one piece. `Conflict` where the file is not what it was.
+    async fn share(&self, proposal: &Proposal) -> PortResult<()>;
+}
+
+/// An event with the time it happened at: a line of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// The record of every run: written to its end, never changed.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Adds a record; once this returns it survives a power cut.
+    async fn append(&self, run: &RunId, record: &Record) -> PortResult<()>;
+    /// A run's records in order. A last line that was cut off by a crash is left out; a damaged line before it is `Malformed`.
+    async fn read(&self, run: &RunId) -> PortResult<Vec<Record>>;
+    /// All runs, oldest first.
+    async fn runs(&self) -> PortResult<Vec<RunId>>;
+}
+
+/// What bldr knows of a node that it started or stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sleeper {
+    /// Whose memory this is.
+    pub node: NodeName,
+    /// The machine it was; another machine under the same name makes this worthless.
+    pub id: Ec2Id,
+    /// When that machine was last started, as EC2 says. Another time means that somebody has started it since, and
+    /// makes this worthless.
+    pub launched: Timestamp,
+    /// What is known.
+    pub state: SleeperState,
+}
+
+/// What is known of a [`Sleeper`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SleeperState {
+    /// bldr started it and means to stop it again.
+    Woken,
+    /// bldr stopped it; this is what it said just before. Its disk says the same until somebody starts it.
+    Asleep(Evidence),
+}
+
+/// What is remembered of stopped nodes, which cannot be asked. Without it every run would start them all again, and a
+/// run that was killed would leave running what it started.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait Sleepers: Send + Sync {
+    /// Everything that is remembered.
+    async fn all(&self) -> PortResult<Vec<Sleeper>>;
+    /// Remembers this, in place of what was remembered of that node.
+    async fn remember(&self, sleeper: &Sleeper) -> PortResult<()>;
+    /// Forgets a node; nothing happens where nothing was remembered.
+    async fn forget(&self, node: &NodeName) -> PortResult<()>;
+}
+
+/// Who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The operator's user name.
+    pub who: String,
+    /// The machine they are on.
+    pub host: String,
+    /// The process there.
+    pub pid: u32,
+    /// What for: the command line.
+    pub purpose: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// One writer for a fleet at a time.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait Lock: Send + Sync {
+    /// Takes the lock. `Conflict` where somebody else holds it, with who, where, since when and what for. A holder that
+    /// has died does not hold it.
+    async fn acquire(&self, owner: &Owner) -> PortResult<Box<dyn LockGuard>>;
+    /// Who holds it now, if anybody does.
+    async fn owner(&self) -> PortResult<Option<Owner>>;
+}
+
+/// A lock that is held. Dropping it gives it back as well, without saying whether that worked.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait LockGuard: Send + Sync {
+    /// Gives it back.
+    async fn release(self: Box<Self>) -> PortResult<()>;
+}
+
+/// The person watching, or the program in their place.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+pub trait Operator: Send + Sync {
+    /// Something happened.
+    fn notify(&self, record: &Record);
+    /// Whether they asked to stop: no new stacks, finish those in flight.
+    fn interrupted(&self) -> bool;
+}
+
+/// Time.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait Clock: Send + Sync {
+    /// The time now.
+    fn now(&self) -> Timestamp;
+    /// Comes back after this long.
+    async fn sleep(&self, duration: Duration);
+}
