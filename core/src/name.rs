@@ -264,14 +264,29 @@ mod tests {
 
     #[test]
     fn only_the_exact_project_is_a_master() {
-        for (text, master) in [("master-server--a", true), ("not-master-server--a", false), ("master-server2--a", false), ("Master-server--a", false)] {
+        for (text, master) in
+            [("master-server--a", true), ("not-master-server--a", false), ("master-server2--a", false), ("Master-server--a", false)]
+        {
             assert_eq!(text.parse::<StackName>().unwrap().is_master(), master, "{text}");
         }
     }
 
     #[test]
     fn what_cannot_be_a_file_name_or_a_word_of_a_shell_is_refused_and_shown() {
-        for text in ["harbor", "", "--ci", "harbor--", "harbor--prod ", "harbor--a/b", "harbor--a;rm", "härbor--ci", "a\nb--c", ".--x", "-h--x", "../x--y"] {
+        for text in [
+            "harbor",
+            "",
+            "--ci",
+            "harbor--",
+            "harbor--prod ",
+            "harbor--a/b",
+            "harbor--a;rm",
+            "härbor--ci",
+            "a\nb--c",
+            ".--x",
+            "-h--x",
+            "../x--y",
+        ] {
             let error = text.parse::<StackName>().unwrap_err().to_string();
             assert!(text.is_empty() || error.contains(text), "{text:?}: {error}");
         }
