@@ -1,0 +1,10 @@
+//! What must hold of every implementation of a port, fake or real? One suite a port; each is run against the World and
+//! against the adapters, so that neither can lie about the other.
+
+pub mod context_store;
+pub mod inventory;
+pub mod journal;
+pub mod lock;
+pub mod minions;
+pub mod shared_address;
+pub mod sleepers;
