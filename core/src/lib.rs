@@ -5,12 +5,19 @@
 //! tells what it does as [`event`]s. Nothing in this crate touches a disk, a network, a clock or a terminal.
 
 pub mod address;
+pub mod build_vars;
+pub mod context;
 pub mod error;
 pub mod event;
+pub mod execute;
 pub mod fleet;
 pub mod json;
+pub mod minion_config;
 pub mod name;
+pub mod plan;
 pub mod ports;
 pub mod precedence;
 pub mod project;
+pub mod soundness;
+pub mod stage;
 pub mod survey;

@@ -1,1 +1,258 @@
-//! survey
+//! What does the world look like? Reads the inventory, the contexts and the nodes into a [`Fleet`].
+//!
+//! A part that cannot be read becomes a fact in the fleet. Only where the fleet itself cannot be seen (no inventory, no
+//! store) is there an error, and then nothing else happens either.
+
+use crate::{
+    address::{HostAddress, MasterAddress},
+    build_vars::{BuildVars, BuildVarsError},
+    context::Context,
+    error::{PortError, PortErrorKind, PortResult},
+    fleet::{ContextFacts, Evidence, Fleet, Host, Instance, InstanceState, MasterKey, Node, NodeFiles, Problem, Reading, Stack},
+    minion_config,
+    name::{ProjectName, StackName},
+    ports::{ContextStore, Inventory, Masters, Minions, Sleeper, SleeperState, Sleepers},
+};
+use futures::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Which of its addresses a node is connected to by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prefer {
+    /// The public one where there is one, else the private one.
+    #[default]
+    Auto,
+    /// The public one.
+    Public,
+    /// The private one: from inside the VPC, or through a bastion.
+    Private,
+}
+
+/// [`Prefer`] for the fleet, and for projects that differ.
+#[derive(Debug, Clone, Default)]
+pub struct AddressPolicy {
+    /// For every project not named below.
+    pub default: Prefer,
+    /// For these.
+    pub projects: BTreeMap<ProjectName, Prefer>,
+}
+
+impl AddressPolicy {
+    /// The address to connect to an instance by.
+    pub fn reach(&self, stack: &StackName, instance: &Instance) -> Option<HostAddress> {
+        match self.projects.get(&stack.project()).copied().unwrap_or(self.default) {
+            Prefer::Auto => instance.public.clone().or_else(|| instance.private.clone()),
+            Prefer::Public => instance.public.clone(),
+            Prefer::Private => instance.private.clone(),
+        }
+    }
+}
+
+/// Where a survey looks, and how.
+pub struct Sources<'a> {
+    /// The machines.
+    pub inventory: &'a dyn Inventory,
+    /// The contexts.
+    pub contexts: &'a dyn ContextStore,
+    /// The nodes.
+    pub minions: &'a dyn Minions,
+    /// What is remembered of those that sleep.
+    pub sleepers: &'a dyn Sleepers,
+    /// Which address to use.
+    pub addresses: &'a AddressPolicy,
+    /// How many contexts or nodes are read at once; at least 1.
+    pub jobs: usize,
+}
+
+/// How deep a survey goes, for one stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// That it exists, and its machines.
+    Listed,
+    /// And its context.
+    Context,
+    /// And what its running nodes say, where its context has a master at all.
+    Nodes,
+}
+
+/// Surveys the fleet, each stack as deep as asked.
+///
+/// # Errors
+/// Where the inventory or the list of contexts cannot be read: then nothing is known.
+pub async fn survey(sources: &Sources<'_>, depth: impl Fn(&StackName) -> Depth) -> PortResult<Fleet> {
+    let (instances, contexts, sleepers) =
+        futures::try_join!(sources.inventory.instances(), sources.contexts.list(), sources.sleepers.all())?;
+    let mut fleet = assembled(sources, instances, contexts, sleepers);
+
+    let wanted: Vec<StackName> = fleet.stacks.keys().filter(|name| depth(name) >= Depth::Context).cloned().collect();
+    let mut read = stream::iter(wanted)
+        .map(|name| async move {
+            let facts = context_facts(sources.contexts, &name).await;
+            (name, facts)
+        })
+        .buffer_unordered(sources.jobs.max(1));
+    while let Some((name, facts)) = read.next().await {
+        if let Some(stack) = fleet.stacks.get_mut(&name) {
+            stack.context = facts;
+        }
+    }
+
+    let hosts = fleet.stacks.values().filter(|stack| {
+        depth(&stack.name) >= Depth::Nodes && matches!(stack.context, Reading::Read(ContextFacts::Mastered { .. }))
+    });
+    let running = |node: &&Node| node.state == InstanceState::Running;
+    let hosts: Vec<Host> = hosts.flat_map(|s| s.nodes.iter().filter(running).filter_map(Node::host)).collect();
+    let mut read = stream::iter(hosts)
+        .map(|host| async move {
+            let files = sources.minions.read(&host).await;
+            (host.node, Reading::of(files.map(|files| evidence(&files))))
+        })
+        .buffer_unordered(sources.jobs.max(1));
+    while let Some((name, evidence)) = read.next().await {
+        let node = fleet.stacks.get_mut(name.stack()).and_then(|stack| stack.nodes.iter_mut().find(|n| n.name == name));
+        if let Some(node) = node {
+            node.evidence = evidence;
+        }
+    }
+    Ok(fleet)
+}
+
+/// The fleet as far as lists go: stacks with their nodes in order.
+fn assembled(sources: &Sources<'_>, instances: Vec<Instance>, contexts: Vec<StackName>, sleepers: Vec<Sleeper>) -> Fleet {
+    let remembered: HashMap<_, _> = sleepers.into_iter().map(|s| ((s.id, s.launched), s.state)).collect();
+    let mut fleet = Fleet { region: sources.inventory.region().into(), ..Fleet::default() };
+    let mut unnamed = BTreeMap::new();
+    let mut grouped: BTreeMap<StackName, Vec<Instance>> = contexts.into_iter().map(|name| (name, Vec::new())).collect();
+    for instance in instances {
+        match instance.stack.parse() {
+            Ok(name) => grouped.entry(name).or_default().push(instance),
+            Err(error) => drop(unnamed.insert(instance.stack, error.to_string())),
+        }
+    }
+    fleet.unnamed = unnamed.into_iter().collect();
+    for (name, instances) in grouped {
+        let nodes = numbered(instances)
+            .into_iter()
+            .map(|(number, instance)| {
+                let memory = remembered.get(&(instance.id.clone(), instance.launched));
+                let asleep = instance.state != InstanceState::Running;
+                Node {
+                    name: name.node(number),
+                    reach: sources.addresses.reach(&name, &instance),
+                    evidence: match memory {
+                        Some(SleeperState::Asleep(evidence)) if asleep => Reading::Read(evidence.clone()),
+                        _ => Reading::NotAsked,
+                    },
+                    woken: !asleep && memory == Some(&SleeperState::Woken),
+                    id: instance.id,
+                    state: instance.state,
+                    private: instance.private,
+                    launched: instance.launched,
+                }
+            })
+            .collect();
+        fleet.stacks.insert(name.clone(), Stack { name, nodes, context: Reading::NotAsked });
+    }
+    fleet
+}
+
+/// Gives every instance of a stack its number: the `Node` tag where it is one and not taken, else the lowest free one.
+/// In order of number; ties go to the older instance.
+fn numbered(mut instances: Vec<Instance>) -> Vec<(u64, Instance)> {
+    instances.sort_by(|a, b| (a.launched, &a.id).cmp(&(b.launched, &b.id)));
+    let tag = |i: &Instance| i.node_tag.as_deref().filter(|t| t.bytes().all(|b| b.is_ascii_digit())).and_then(|t| t.parse().ok());
+    let mut taken = BTreeSet::new();
+    let mut numbered = Vec::with_capacity(instances.len());
+    let (tagged, untagged): (Vec<_>, Vec<_>) = instances.into_iter().partition(|i| tag(i).is_some_and(|n: u64| taken.insert(n)));
+    numbered.extend(tagged.into_iter().filter_map(|i| Some((tag(&i)?, i))));
+    let mut free = (1..).filter(|n| !taken.contains(n));
+    numbered.extend(untagged.into_iter().filter_map(|i| Some((free.next()?, i))));
+    numbered.sort_by_key(|(number, _)| *number);
+    numbered
+}
+
+async fn context_facts(contexts: &dyn ContextStore, name: &StackName) -> Reading<ContextFacts> {
+    match contexts.load(name).await {
+        Err(error) => Reading::of(Err(error)),
+        Ok(document) => match Context::parse(&document.text).and_then(|context| context.facts()) {
+            Ok(facts) => Reading::Read(facts),
+            Err(error) => Reading::Unreadable(Problem { kind: PortErrorKind::Malformed, text: error.to_string().into() }),
+        },
+    }
+}
+
+/// What a node's files say, boiled down.
+pub fn evidence(files: &NodeFiles) -> Evidence {
+    let build_vars = files.build_vars.as_deref().ok_or(BuildVarsError::Missing).and_then(BuildVars::decode);
+    let build_vars = build_vars.and_then(|vars| vars.check().map(|()| vars.master()));
+    Evidence {
+        build_vars: build_vars.map_err(|error| error.to_string().into()),
+        configured: files.minion_config.as_deref().and_then(minion_config::master_of),
+        trusted: files.trusted_key.as_deref().and_then(MasterKey::from_pem).map(|key| key.fingerprint()),
+        highstate_due: files.highstate_due,
+    }
+}
+
+/// The master a fleet is to be moved to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMaster {
+    /// Its stack.
+    pub stack: StackName,
+    /// What minions will know it by.
+    pub address: MasterAddress,
+    /// The key they will trust.
+    pub key: MasterKey,
+}
+
+/// Why a stack cannot be the new master.
+#[derive(Debug, thiserror::Error)]
+pub enum MasterRefusal {
+    /// Its project is not `master-server`.
+    #[error("{0} is not a master: masters are the stacks of the project 'master-server'")]
+    NotAMaster(StackName),
+    /// No such stack.
+    #[error("there is no {0} in {1}")]
+    Unknown(StackName, String),
+    /// There is, but nothing of it runs.
+    #[error("{stack} cannot take over: it is {state} and has to be running")]
+    NotRunning {
+        /// The master.
+        stack: StackName,
+        /// What its instance does, or that it has none.
+        state: String,
+    },
+    /// It runs and could not be asked for its key.
+    #[error("{stack} cannot take over: {problem}")]
+    NoKey {
+        /// The master.
+        stack: StackName,
+        /// What happened.
+        problem: PortError,
+    },
+}
+
+/// Looks up the new master and asks it for its public key. Its address is its private one, unless the operator gives a name.
+///
+/// # Errors
+/// Whatever keeps it from taking over; nothing has been changed then.
+pub async fn new_master(
+    fleet: &Fleet,
+    name: &StackName,
+    address: Option<&MasterAddress>,
+    masters: &dyn Masters,
+) -> Result<NewMaster, MasterRefusal> {
+    if !name.is_master() {
+        return Err(MasterRefusal::NotAMaster(name.clone()));
+    }
+    let stack = fleet.stacks.get(name).filter(|stack| !stack.nodes.is_empty());
+    let stack = stack.ok_or_else(|| MasterRefusal::Unknown(name.clone(), fleet.region.clone()))?;
+    let not_running = |state: &str| MasterRefusal::NotRunning { stack: name.clone(), state: state.into() };
+    let node = stack.nodes.iter().find(|node| node.state == InstanceState::Running);
+    let node = node.ok_or_else(|| not_running(&stack.state().map_or_else(|| "without an instance".into(), |s| s.to_string())))?;
+    let host = node.host().ok_or_else(|| not_running("without an address to reach it by"))?;
+    let address = address.or(node.private.as_ref()).ok_or_else(|| not_running("without a private address"))?.clone();
+    let key = masters.public_key(&host).await.map_err(|problem| MasterRefusal::NoKey { stack: name.clone(), problem })?;
+    Ok(NewMaster { stack: name.clone(), address, key })
+}
