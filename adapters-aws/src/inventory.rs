@@ -1,0 +1,61 @@
+//! Which machines are there? The whole region by one paginated DescribeInstances.
+
+use crate::{
+    connection::Ec2,
+    failure::Failure,
+    instance::{CLOUDFORMATION, CLUSTER, ours},
+};
+use aws_sdk_ec2::types::{Filter, InstanceStateName};
+use bldr_core::{
+    error::PortResult,
+    fleet::{Instance, InstanceState},
+    ports::Inventory,
+};
+use std::collections::BTreeMap;
+
+/// The instances of a region that carry a stack's tag.
+#[derive(Debug, Clone)]
+pub struct Ec2Inventory(pub(crate) Ec2);
+
+/// The largest page EC2 gives.
+const PAGE: i32 = 1000;
+
+#[async_trait::async_trait]
+impl Inventory for Ec2Inventory {
+    fn region(&self) -> &str {
+        &self.0.region
+    }
+
+    async fn instances(&self) -> PortResult<Vec<Instance>> {
+        self.all().await.map_err(|failure| failure.about(format!("EC2 in {}", self.0.region)))
+    }
+}
+
+impl Ec2Inventory {
+    async fn all(&self) -> Result<Vec<Instance>, Failure> {
+        // The values of one filter are alternatives: either tag will do.
+        let tagged = Filter::builder().name("tag-key").values(CLUSTER).values(CLOUDFORMATION).build();
+        let alive = [InstanceStateName::Pending, InstanceStateName::Running, InstanceStateName::Stopping, InstanceStateName::Stopped];
+        let alive = alive.iter().fold(Filter::builder().name("instance-state-name"), |f, s| f.values(s.as_str())).build();
+        let mut pages = self.0.client.describe_instances().filters(tagged).filters(alive).into_paginator().page_size(PAGE).send();
+
+        // By id: an instance that moves between two pages while they are read must not count twice.
+        let mut found = BTreeMap::new();
+        let mut more = false;
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.0.access.failure("ec2:DescribeInstances", error))?;
+            for theirs in page.reservations().iter().flat_map(|r| r.instances()) {
+                if let Some(instance) = ours(theirs)? {
+                    found.insert(instance.id.clone(), instance);
+                }
+            }
+            more = page.next_token().is_some_and(|t| !t.is_empty());
+        }
+        // The SDK stops without a word when a page points to itself; a part of the fleet must not pass for all of it.
+        if more {
+            return Err(Failure::Malformed("the same page again and again".to_owned()));
+        }
+        let gone = |i: &Instance| matches!(i.state, InstanceState::Terminated | InstanceState::ShuttingDown);
+        Ok(found.into_values().filter(|i| !gone(i)).collect())
+    }
+}
