@@ -88,10 +88,9 @@ impl Context {
             *yes = Object::default().into();
         }
         for (path, only_where_named) in [(EC2, false), (LEGACY_EC2, false), (AWS_EC2, true)] {
-            if let Some(ec2) = root.at_mut(path).and_then(Value::as_object_mut) {
-                if !only_where_named || ec2.get(MASTER).is_some() {
-                    ec2.set(MASTER, master.as_str());
-                }
+            let ec2 = root.at_mut(path).and_then(Value::as_object_mut);
+            if let Some(ec2) = ec2.filter(|ec2| !only_where_named || ec2.get(MASTER).is_some()) {
+                ec2.set(MASTER, master.as_str());
             }
         }
         match root {

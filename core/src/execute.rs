@@ -12,7 +12,8 @@ use crate::{
     name::{NodeName, StackName},
     plan::{Entry, Lane, RemasterPlan, Step, Todo},
     ports::{
-        Change, Clock, ContextStore, Expected, HighstateMode, Journal, Minions, Operator, Power, Record, Repointing, Sleeper, SleeperState, Sleepers,
+        Change, Clock, ContextStore, Expected, HighstateMode, Journal, Minions, Operator, Power, Record, Repointing, Sleeper, SleeperState,
+        Sleepers,
     },
     survey::{self, AddressPolicy},
 };
@@ -266,7 +267,9 @@ impl Execution<'_> {
         let sleeper = Sleeper { node: node.name.clone(), id: instance.id.clone(), launched: instance.launched, state: SleeperState::Woken };
         self.ports.sleepers.remember(&sleeper).await?;
         let address = self.run.addresses.reach(stack, &instance);
-        let address = address.ok_or_else(|| PortError::new(PortErrorKind::Unreachable, node.name.to_string(), "it was started and has no address to connect to"))?;
+        let address = address.ok_or_else(|| {
+            PortError::new(PortErrorKind::Unreachable, node.name.to_string(), "it was started and has no address to connect to")
+        })?;
         let detail = Some(format!("at {address}"));
         hosts.insert(node.name.number(), Host { node: node.name.clone(), address });
         Ok(Done { change: Change::Made, detail })
@@ -307,7 +310,8 @@ impl Execution<'_> {
         }
         let failed = if highstate.failed.is_empty() { String::new() } else { format!("; failed: {}", highstate.failed.join(", ")) };
         let problem = format!("the highstate did not succeed: {}{failed}", highstate.summary);
-        Err(PortError::new(PortErrorKind::Refused, host.node.to_string(), problem).advise("the minion does name its new master; run again after mending the states"))
+        Err(PortError::new(PortErrorKind::Refused, host.node.to_string(), problem)
+            .advise("the minion does name its new master; run again after mending the states"))
     }
 }
 
@@ -339,7 +343,8 @@ pub async fn refresh_build_vars(contexts: &dyn ContextStore, minions: &dyn Minio
     let old = old.and_then(|encoded| BuildVars::decode(encoded).map(|vars| (encoded, vars)));
     let (encoded, old) = old.map_err(|error| broken_build_vars(&host.node, &error))?;
     let context = stored_context(contexts, host.node.stack()).await?;
-    let fresh = old.refreshed(&context, host.node.stack(), host.node.number()).map_err(|error| broken_build_vars(&host.node, &error))?.encode();
+    let fresh =
+        old.refreshed(&context, host.node.stack(), host.node.number()).map_err(|error| broken_build_vars(&host.node, &error))?.encode();
     if fresh == encoded {
         return Ok(Change::NotNeeded);
     }

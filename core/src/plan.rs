@@ -259,7 +259,10 @@ fn judged_by_facts(fleet: &Fleet, stack: &Stack, request: &Request) -> Result<To
         Reading::Read(facts) => facts.names_only(&request.address),
         Reading::Absent => return blocked(format!("no context is stored for it; 'context.history:{}' shows what there was", stack.name)),
         Reading::Unreadable(problem) => {
-            return blocked(format!("{problem}; 'context.history:{0}' and 'context.restore:{0},REVISION' bring back an earlier one", stack.name));
+            return blocked(format!(
+                "{problem}; 'context.history:{0}' and 'context.restore:{0},REVISION' bring back an earlier one",
+                stack.name
+            ));
         }
         Reading::NotAsked => return blocked("its context was not read".into()),
     };

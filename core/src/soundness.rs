@@ -62,7 +62,9 @@ fn check_steps(entry: &Entry, fleet: &Fleet) -> Result<(), Unsound> {
             return wrong(step, "comes after a node was touched");
         }
         if let Some(number) = step.node {
-            let Some(node) = stack.nodes.iter().find(|n| n.name.number() == number) else { return wrong(step, "is for a node that is not there") };
+            let Some(node) = stack.nodes.iter().find(|n| n.name.number() == number) else {
+                return wrong(step, "is for a node that is not there");
+            };
             let running = node.state == InstanceState::Running;
             match step.action {
                 Action::Start if running => return wrong(step, "is for a running node"),

@@ -39,6 +39,11 @@ mod tests {
         for near in ["harbor--production", "harbor--pre-prod", "harbor--Prod", "harbor--end2end--2"] {
             assert_eq!(Stage::of(&near.parse().unwrap()), Stage::AdHoc, "{near}");
         }
-        assert!(Stage::AdHoc < Stage::Continuumtest && Stage::Continuumtest < Stage::Ci && Stage::Ci < Stage::End2end && Stage::End2end < Stage::Prod);
+        assert!(
+            Stage::AdHoc < Stage::Continuumtest
+                && Stage::Continuumtest < Stage::Ci
+                && Stage::Ci < Stage::End2end
+                && Stage::End2end < Stage::Prod
+        );
     }
 }

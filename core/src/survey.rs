@@ -99,9 +99,10 @@ pub async fn survey(sources: &Sources<'_>, depth: impl Fn(&StackName) -> Depth) 
         }
     }
 
-    let hosts = fleet.stacks.values().filter(|stack| {
-        depth(&stack.name) >= Depth::Nodes && matches!(stack.context, Reading::Read(ContextFacts::Mastered { .. }))
-    });
+    let hosts = fleet
+        .stacks
+        .values()
+        .filter(|stack| depth(&stack.name) >= Depth::Nodes && matches!(stack.context, Reading::Read(ContextFacts::Mastered { .. })));
     let running = |node: &&Node| node.state == InstanceState::Running;
     let hosts: Vec<Host> = hosts.flat_map(|s| s.nodes.iter().filter(running).filter_map(Node::host)).collect();
     let mut read = stream::iter(hosts)

@@ -1,7 +1,16 @@
 //! A fleet to try things on: what tests, the sandbox and adapter writers need.
 
+pub mod clock;
 // The contract suites are assertions; a panic is how they fail.
 #[allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 pub mod contract;
+pub mod disk;
 #[cfg(feature = "lab")]
 pub mod lab;
+pub mod machines;
+pub mod moto;
+pub mod salt;
+pub mod sandbox;
+pub mod spec;
+pub mod stores;
+pub mod world;

@@ -1,0 +1,428 @@
+//! How does a simulated fleet answer? Machines with files, a salt daemon and faults, behind the infrastructure ports.
+//!
+//! What the daemons do about keys is in [`crate::salt`]; this file is EC2 and a login shell.
+
+use crate::{disk::Disk, salt};
+use async_trait::async_trait;
+use bldr_core::{
+    address::HostAddress,
+    error::{PortError, PortErrorKind, PortResult},
+    fleet::{Ec2Id, Host, Instance, InstanceState, MasterKey, NodeFiles, Timestamp},
+    minion_config,
+    ports::{Change, Clock, Highstate, HighstateMode, Inventory, Masters, Minions, Power, Repointing},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// Where things are on a machine.
+pub mod path {
+    /// Build vars.
+    pub const BUILD_VARS: &str = "/etc/build-vars.json.b64";
+    /// The minion's configuration.
+    pub const MINION: &str = "/etc/salt/minion";
+    /// The key a minion trusts.
+    pub const TRUSTED: &str = "/etc/salt/pki/minion/minion_master.pub";
+    /// A minion's own public key.
+    pub const MINION_KEY: &str = "/etc/salt/pki/minion/minion.pub";
+    /// A master's public key.
+    pub const MASTER_KEY: &str = "/etc/salt/pki/master/master.pub";
+    /// The folder of the keys a master has accepted, one file a minion.
+    pub const ACCEPTED: &str = "/etc/salt/pki/master/minions";
+    /// Keys that wait for somebody to accept them.
+    pub const PENDING: &str = "/etc/salt/pki/master/minions_pre";
+    /// Keys somebody refused.
+    pub const REJECTED: &str = "/etc/salt/pki/master/minions_rejected";
+    /// Second keys under an id that has one.
+    pub const DENIED: &str = "/etc/salt/pki/master/minions_denied";
+    /// The mark that a highstate is due.
+    pub const DUE: &str = "/var/lib/bldr/highstate-due";
+    /// Backups, for root alone.
+    pub const BACKUP: &str = "/var/lib/bldr/backup";
+    /// A line for every highstate that was applied.
+    pub const HIGHSTATES: &str = "/var/log/salt/highstates";
+    /// The machine's own record, which no real machine has.
+    pub const RECORD: &str = "/.machine.json";
+}
+
+/// What is wrong with a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// Nobody answers at its address.
+    Unreachable,
+    /// It answers and lets nobody in.
+    Denied,
+    /// A state of its highstate fails.
+    HighstateFails,
+    /// Its highstate cannot be rendered.
+    HighstateBroken,
+    /// The connection is lost after the minion was repointed and before anybody heard of it.
+    LostDuringRepoint,
+}
+
+/// A salt-master on a machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MasterDaemon {
+    /// Whether it runs.
+    pub up: bool,
+    /// Whether it accepts keys it has not seen.
+    pub auto_accept: bool,
+}
+
+/// A salt-minion on a machine: what it has in memory, which may differ from its files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MinionDaemon {
+    /// Whether it runs.
+    pub up: bool,
+    /// The master's key it trusts since it started.
+    pub key: Option<String>,
+    /// The machine it takes orders from.
+    pub connected: Option<String>,
+}
+
+/// One machine, without its files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// EC2's id.
+    pub id: Ec2Id,
+    /// The tag that names its stack.
+    pub stack: String,
+    /// The tag `Node`.
+    pub node_tag: Option<String>,
+    /// What it does.
+    pub state: InstanceState,
+    /// Its private address.
+    pub private: Option<HostAddress>,
+    /// Its public address.
+    pub public: Option<HostAddress>,
+    /// When it was last started.
+    pub launched: Timestamp,
+    /// Its salt-master, if it is one.
+    #[serde(default)]
+    pub master: Option<MasterDaemon>,
+    /// Its salt-minion, if it has one.
+    #[serde(default)]
+    pub minion: Option<MinionDaemon>,
+    /// What is wrong with it.
+    #[serde(default)]
+    pub fault: Option<Fault>,
+}
+
+impl Machine {
+    fn instance(&self) -> Instance {
+        Instance {
+            id: self.id.clone(),
+            stack: self.stack.clone(),
+            node_tag: self.node_tag.clone(),
+            state: self.state,
+            private: self.private.clone(),
+            public: self.public.clone(),
+            launched: self.launched,
+        }
+    }
+}
+
+/// The machines of a simulated fleet, by name: `STACK--N` where their tag is a stack name.
+pub struct Machines {
+    pub(crate) disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    region: String,
+    pace: Duration,
+    all: Mutex<Known>,
+    fuse: AtomicI64,
+    asked: AtomicU64,
+}
+
+#[derive(Default)]
+struct Known {
+    machines: BTreeMap<String, Machine>,
+    at: HashMap<HostAddress, String>,
+}
+
+/// Why something could not be done to a simulated machine.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Broken(String);
+
+impl Machines {
+    /// The machines that are on a disk.
+    ///
+    /// # Errors
+    /// A disk that cannot be read, or a record on it that is none.
+    pub fn open(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, region: &str) -> PortResult<Self> {
+        let machines = Self {
+            disk,
+            clock,
+            region: region.into(),
+            pace: Duration::ZERO,
+            all: Mutex::default(),
+            fuse: AtomicI64::new(i64::MAX),
+            asked: AtomicU64::new(0),
+        };
+        for name in machines.disk.machines().map_err(|e| trouble("the simulated fleet", e))? {
+            if let Some(record) = machines.file(&name, path::RECORD)? {
+                let machine = serde_json::from_str(&record).map_err(|e| trouble(&name, e))?;
+                machines.known().add(&name, machine);
+            }
+        }
+        Ok(machines)
+    }
+
+    /// Makes every answer take this long, so that a person can watch.
+    #[must_use]
+    pub fn paced(mut self, pace: Duration) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// Adds a machine, or replaces the one of that name.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn put(&self, name: &str, machine: Machine) -> PortResult<()> {
+        let record = serde_json::to_string_pretty(&machine).map_err(|e| trouble(name, e))?;
+        self.keep(name, path::RECORD, Some(&record))?;
+        self.known().add(name, machine);
+        Ok(())
+    }
+
+    /// A machine by name.
+    pub fn get(&self, name: &str) -> Option<Machine> {
+        self.known().machines.get(name).cloned()
+    }
+
+    /// The names of all machines, in text order.
+    pub fn names(&self) -> Vec<String> {
+        self.known().machines.keys().cloned().collect()
+    }
+
+    /// The name of the machine that answers at an address, if one does.
+    pub fn at(&self, address: &str) -> Option<String> {
+        let known = self.known();
+        let name = known.at.get(&address.parse::<HostAddress>().ok()?)?;
+        known.machines.get(name).filter(|m| m.state == InstanceState::Running).map(|_| name.clone())
+    }
+
+    /// A file of a machine, as text.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn file(&self, name: &str, path: &str) -> PortResult<Option<String>> {
+        let content = self.disk.read(name, path).map_err(|e| trouble(name, e))?;
+        Ok(content.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Writes or removes a file of a machine.
+    ///
+    /// # Errors
+    /// Those of the disk, and the blown fuse.
+    pub fn keep(&self, name: &str, path: &str, content: Option<&str>) -> PortResult<()> {
+        self.burn(name)?;
+        self.disk.write(name, path, content.map(str::as_bytes)).map_err(|e| trouble(name, e))
+    }
+
+    /// Lets this many more writes happen, and none after them: as if the program were killed there.
+    pub fn blow_after(&self, writes: i64) {
+        self.fuse.store(writes, Ordering::SeqCst);
+    }
+
+    /// Undoes [`Machines::blow_after`].
+    pub fn mend_fuse(&self) {
+        self.blow_after(i64::MAX);
+    }
+
+    /// How many commands machines were given. What a real connection would have carried.
+    pub fn commands(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn burn(&self, name: &str) -> PortResult<()> {
+        if self.fuse.fetch_sub(1, Ordering::SeqCst) <= 0 {
+            return Err(PortError::new(PortErrorKind::Unreachable, name, "the simulated power cut"));
+        }
+        Ok(())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes a machine's record.
+    pub(crate) fn change(&self, name: &str, change: impl FnOnce(&mut Machine)) -> PortResult<Machine> {
+        let mut machine = self.get(name).ok_or_else(|| PortError::new(PortErrorKind::NotFound, name, "there is no such machine"))?;
+        change(&mut machine);
+        self.put(name, machine.clone())?;
+        Ok(machine)
+    }
+
+    fn by_id(&self, id: &Ec2Id) -> PortResult<String> {
+        let known = self.known();
+        let found = known.machines.iter().find(|(_, machine)| machine.id == *id);
+        found
+            .map(|(name, _)| name.clone())
+            .ok_or_else(|| PortError::new(PortErrorKind::NotFound, id.to_string(), "there is no such instance"))
+    }
+
+    /// Logs in: the name of the machine at that address.
+    async fn enter(&self, host: &Host) -> PortResult<String> {
+        if !self.pace.is_zero() {
+            self.clock.sleep(self.pace).await;
+        }
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let unreachable =
+            || PortError::new(PortErrorKind::Unreachable, host.node.to_string(), format!("nobody answers at {}", host.address));
+        let name = self.at(host.address.as_str()).ok_or_else(unreachable)?;
+        match self.get(&name).and_then(|machine| machine.fault) {
+            Some(Fault::Unreachable) => Err(unreachable()),
+            Some(Fault::Denied) => Err(PortError::new(PortErrorKind::Denied, host.node.to_string(), "permission denied")),
+            _ => Ok(name),
+        }
+    }
+
+    /// Keeps a copy of a file before it is replaced.
+    fn back_up(&self, name: &str, path: &str) -> PortResult<()> {
+        let Some(content) = self.file(name, path)? else { return Ok(()) };
+        let base = path.rsplit('/').next().unwrap_or_default();
+        self.keep(name, &format!("{}/{base}.{}", path::BACKUP, self.clock.now().0), Some(&content))
+    }
+}
+
+impl Known {
+    fn add(&mut self, name: &str, machine: Machine) {
+        self.at.retain(|_, known| known != name);
+        for address in [&machine.private, &machine.public].into_iter().flatten() {
+            self.at.insert(address.clone(), name.into());
+        }
+        self.machines.insert(name.into(), machine);
+    }
+}
+
+fn trouble(name: &str, error: impl std::fmt::Display) -> PortError {
+    PortError::new(PortErrorKind::Refused, name, "the simulated disk failed").caused_by(Broken(error.to_string()))
+}
+
+#[async_trait]
+impl Inventory for Machines {
+    fn region(&self) -> &str {
+        &self.region
+    }
+    async fn instances(&self) -> PortResult<Vec<Instance>> {
+        let known = self.known();
+        let gone = |m: &&Machine| !matches!(m.state, InstanceState::Terminated | InstanceState::ShuttingDown);
+        Ok(known.machines.values().filter(gone).map(Machine::instance).collect())
+    }
+}
+
+#[async_trait]
+impl Power for Machines {
+    async fn start(&self, id: &Ec2Id) -> PortResult<Instance> {
+        let name = self.by_id(id)?;
+        if self.get(&name).is_some_and(|machine| machine.state == InstanceState::Running) {
+            return self.change(&name, |_| {}).map(|machine| machine.instance());
+        }
+        self.clock.sleep(self.pace).await;
+        let now = self.clock.now();
+        self.change(&name, |machine| (machine.state, machine.launched) = (InstanceState::Running, now))?;
+        salt::boot(self, &name)?;
+        self.change(&name, |_| {}).map(|machine| machine.instance())
+    }
+    async fn stop(&self, id: &Ec2Id) -> PortResult<Instance> {
+        let name = self.by_id(id)?;
+        self.clock.sleep(self.pace).await;
+        salt::shut_down(self, &name)?;
+        self.change(&name, |machine| machine.state = InstanceState::Stopped).map(|machine| machine.instance())
+    }
+}
+
+#[async_trait]
+impl Minions for Machines {
+    async fn read(&self, host: &Host) -> PortResult<NodeFiles> {
+        let name = self.enter(host).await?;
+        Ok(NodeFiles {
+            build_vars: self.file(&name, path::BUILD_VARS)?,
+            minion_config: self.file(&name, path::MINION)?,
+            trusted_key: self.file(&name, path::TRUSTED)?,
+            highstate_due: self.file(&name, path::DUE)?.is_some(),
+        })
+    }
+
+    async fn write_build_vars(&self, host: &Host, encoded: &str) -> PortResult<()> {
+        let name = self.enter(host).await?;
+        self.back_up(&name, path::BUILD_VARS)?;
+        self.keep(&name, path::BUILD_VARS, Some(encoded))
+    }
+
+    async fn repoint(&self, host: &Host, to: &Repointing) -> PortResult<Change> {
+        let name = self.enter(host).await?;
+        let config = self.file(&name, path::MINION)?.unwrap_or_default();
+        let trusted = self.file(&name, path::TRUSTED)?;
+        let named = minion_config::master_of(&config).as_deref() == Some(to.address.as_str());
+        if named && trusted.as_deref().and_then(MasterKey::from_pem).as_ref() == Some(&to.key) {
+            return Ok(Change::NotNeeded);
+        }
+        salt::stop_minion(self, &name)?;
+        self.back_up(&name, path::MINION)?;
+        self.back_up(&name, path::TRUSTED)?;
+        self.keep(&name, path::DUE, Some(to.address.as_str()))?;
+        if !named {
+            self.keep(&name, path::MINION, Some(&minion_config::repointed_to(&config, &to.address)))?;
+        }
+        self.keep(&name, path::TRUSTED, Some(to.key.pem()))?;
+        salt::start_minion(self, &name)?;
+        if self.get(&name).is_some_and(|machine| machine.fault == Some(Fault::LostDuringRepoint)) {
+            self.change(&name, |machine| machine.fault = None)?;
+            return Err(PortError::new(PortErrorKind::Unreachable, host.node.to_string(), "the connection was lost"));
+        }
+        Ok(Change::Made)
+    }
+
+    async fn highstate(&self, host: &Host, mode: HighstateMode) -> PortResult<Highstate> {
+        let name = self.enter(host).await?;
+        let fault = self.get(&name).and_then(|machine| machine.fault);
+        let failed = |summary: &str, failed: &[&str]| Highstate {
+            succeeded: false,
+            summary: summary.into(),
+            failed: failed.iter().map(|state| (*state).into()).collect(),
+        };
+        if let Err(reason) = salt::order_reaches(self, &name)? {
+            return Ok(failed(&reason, &[]));
+        }
+        match fault {
+            Some(Fault::HighstateFails) => return Ok(failed("3 states, 1 failed", &["nginx-service"])),
+            Some(Fault::HighstateBroken) => return Ok(failed("it could not be rendered", &[])),
+            _ => {}
+        }
+        let summary = match mode {
+            HighstateMode::Apply => {
+                let log = self.file(&name, path::HIGHSTATES)?.unwrap_or_default();
+                let master = minion_config::master_of(&self.file(&name, path::MINION)?.unwrap_or_default()).unwrap_or_default();
+                self.keep(&name, path::HIGHSTATES, Some(&format!("{log}{} ordered by {master}\n", self.clock.now().0)))?;
+                self.keep(&name, path::DUE, None)?;
+                "3 states, 1 changed"
+            }
+            HighstateMode::Test => "3 states, 1 would change",
+            HighstateMode::None => "not run",
+        };
+        Ok(Highstate { succeeded: true, summary: summary.into(), failed: Vec::new() })
+    }
+
+    async fn release(&self, _host: &Host) {}
+}
+
+#[async_trait]
+impl Masters for Machines {
+    async fn public_key(&self, host: &Host) -> PortResult<MasterKey> {
+        let name = self.enter(host).await?;
+        let key = self.file(&name, path::MASTER_KEY)?.as_deref().and_then(MasterKey::from_pem);
+        key.ok_or_else(|| {
+            PortError::new(PortErrorKind::NotFound, host.node.to_string(), format!("it has no master key ({})", path::MASTER_KEY))
+        })
+    }
+}

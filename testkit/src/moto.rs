@@ -1,0 +1,110 @@
+//! Where is an EC2 to test against? moto, started by a test on a free loopback port and ended with it.
+
+use std::{
+    io::{Error, ErrorKind},
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    process::{Child, ChildStdin, Command},
+};
+
+/// A moto server with an empty account. Killed when dropped, and ends by itself when the test dies.
+#[derive(Debug)]
+pub struct Moto {
+    /// What to set `AWS_ENDPOINT_URL` to.
+    pub endpoint: String,
+    address: String,
+    // moto ends when this closes, even if the test is killed.
+    _life: Option<ChildStdin>,
+    _server: Child,
+}
+
+/// What EC2 answers to a call that it refuses, or whatever else stood in the way.
+pub type Answer = Result<String, Error>;
+
+impl Moto {
+    /// The region [`Moto::call`] talks to.
+    pub const REGION: &'static str = "eu-west-1";
+
+    /// Starts a server and waits until it listens. Uses the Python of `BLDR_VENV`, or of `.build/venv` at the top of the
+    /// workspace, which `testkit/python/venv.sh` makes.
+    ///
+    /// # Errors
+    /// There is no such Python, or moto does not start; its own words are on stderr.
+    pub async fn start() -> Result<Self, Error> {
+        let testkit = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let venv = std::env::var_os("BLDR_VENV").map_or_else(|| testkit.with_file_name(".build").join("venv"), PathBuf::from);
+        let python = venv.join("bin/python");
+        let mut server = Command::new(&python)
+            .arg(testkit.join("python/moto_server.py"))
+            // moto must not pick up the operator's own AWS settings.
+            .env_clear()
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| Error::new(e.kind(), format!("{}: {e}; run testkit/python/venv.sh", python.display())))?;
+        let life = server.stdin.take();
+        let mut port = String::new();
+        if let Some(stdout) = server.stdout.take() {
+            BufReader::new(stdout).read_line(&mut port).await?;
+        }
+        let port: u16 = port.trim().parse().map_err(|_| Error::other("moto ended before it listened; run testkit/python/venv.sh"))?;
+        let address = format!("127.0.0.1:{port}");
+        Ok(Self { endpoint: format!("http://{address}"), address, _life: life, _server: server })
+    }
+
+    /// Calls EC2's API without an SDK: `call("StopInstances", &[("InstanceId.1", "i-1")])`. Returns the XML of the answer.
+    ///
+    /// # Errors
+    /// moto is gone, or refuses the call; the error has its XML.
+    pub async fn call(&self, action: &str, parameters: &[(&str, &str)]) -> Answer {
+        let mut form = format!("Action={action}&Version=2016-11-15");
+        for (key, value) in parameters {
+            form += &format!("&{key}={}", escaped(value));
+        }
+        let scope = format!("AKIATEST/20260101/{}/ec2/aws4_request", Self::REGION);
+        let head = format!(
+            "POST / HTTP/1.0\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\
+             Authorization: AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none\r\n\r\n",
+            form.len()
+        );
+        self.exchange(&(head + &form)).await
+    }
+
+    /// How often this action has been called so far, by anybody.
+    ///
+    /// # Errors
+    /// moto is gone.
+    pub async fn asked(&self, action: &str) -> Result<usize, Error> {
+        let counts = self.exchange("GET /bldr/asked HTTP/1.0\r\n\r\n").await?;
+        let mut lines = counts.lines().filter_map(|line| line.split_once(' '));
+        Ok(lines.find(|(name, _)| *name == action).and_then(|(_, n)| n.parse().ok()).unwrap_or(0))
+    }
+
+    async fn exchange(&self, request: &str) -> Answer {
+        let mut stream = TcpStream::connect(&self.address).await?;
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or(ErrorKind::UnexpectedEof)?;
+        if head.split(' ').nth(1) == Some("200") { Ok(body.to_owned()) } else { Err(Error::other(body.to_owned())) }
+    }
+}
+
+/// The text between the first `<name>` and what closes it.
+pub fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    rest.split_once(&format!("</{name}>")).map(|(inside, _)| inside)
+}
+
+fn escaped(value: &str) -> String {
+    value.bytes().fold(String::new(), |text, b| match b {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => text + &char::from(b).to_string(),
+        _ => text + &format!("%{b:02X}"),
+    })
+}

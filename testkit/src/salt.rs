@@ -1,0 +1,143 @@
+//! Whom does a minion obey? Salt's trust rules, as they were measured with Salt 3008 on real machines.
+//!
+//! - A minion whose trusted key is not its master's never gets an answer, and its daemon stays up all the same.
+//! - A minion without a trusted key trusts whoever answers first.
+//! - A trusted key that is deleted while the daemon runs comes back: the daemon has it in memory.
+//! - A second key under an id that has one is denied, and the daemon ends. So does one whose key was rejected.
+//! - A key that nobody accepted waits.
+
+use crate::machines::{Machine, Machines};
+use crate::machines::{MinionDaemon, path};
+use bldr_core::{
+    error::PortResult,
+    fleet::{InstanceState, MasterKey},
+    minion_config,
+};
+use sha2::{Digest, Sha512};
+
+/// A made-up public key: PEM to look at, different for every seed, and no key at all.
+pub fn made_up_key(seed: &str) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let body = hex(&Sha512::digest(seed));
+    format!("-----BEGIN PUBLIC KEY-----\n{}\n{}\n-----END PUBLIC KEY-----\n", &body[..64], &body[64..])
+}
+
+fn same(a: &str, b: &str) -> bool {
+    MasterKey::from_pem(a).is_some_and(|a| MasterKey::from_pem(b).is_some_and(|b| a == b))
+}
+
+/// Whether a minion takes orders from a master now: its daemon is connected to it and both run.
+pub fn answers(machines: &Machines, master: &str, minion: &str) -> bool {
+    let running = |name: &str| machines.get(name).filter(|m| m.state == InstanceState::Running);
+    let (Some(m), Some(n)) = (running(master), running(minion)) else { return false };
+    m.master.is_some_and(|daemon| daemon.up) && n.minion.is_some_and(|daemon| daemon.up && daemon.connected.as_deref() == Some(master))
+}
+
+/// Starts the daemons of a machine that was started.
+pub(crate) fn boot(machines: &Machines, name: &str) -> PortResult<()> {
+    let machine = machines.change(name, |machine| {
+        if let Some(master) = &mut machine.master {
+            master.up = true;
+        }
+    })?;
+    if machine.minion.is_some() { start_minion(machines, name) } else { Ok(()) }
+}
+
+/// Stops the daemons of a machine that is about to stop.
+pub(crate) fn shut_down(machines: &Machines, name: &str) -> PortResult<()> {
+    stop_minion(machines, name)?;
+    machines.change(name, |machine| {
+        if let Some(master) = &mut machine.master {
+            master.up = false;
+        }
+    })?;
+    Ok(())
+}
+
+/// Stops a minion. A trusted key that was deleted in the meantime is back when it has ended.
+pub fn stop_minion(machines: &Machines, name: &str) -> PortResult<()> {
+    let Some(Machine { minion: Some(daemon), .. }) = machines.get(name) else { return Ok(()) };
+    if let (true, Some(key), None) = (daemon.up, &daemon.key, machines.file(name, path::TRUSTED)?) {
+        machines.keep(name, path::TRUSTED, Some(key))?;
+    }
+    machines.change(name, |machine| machine.minion = Some(MinionDaemon::default()))?;
+    Ok(())
+}
+
+/// Starts a minion and lets it look for its master.
+pub fn start_minion(machines: &Machines, name: &str) -> PortResult<()> {
+    let key = machines.file(name, path::TRUSTED)?;
+    let mut daemon = MinionDaemon { up: true, key, connected: None };
+    match introduced(machines, name, daemon.key.as_deref())? {
+        Ok((master, key)) => {
+            if daemon.key.is_none() {
+                machines.keep(name, path::TRUSTED, Some(&key))?;
+            }
+            daemon.key = Some(key);
+            match admitted(machines, &master, name)? {
+                Admission::Accepted => daemon.connected = Some(master),
+                Admission::Pending => {}
+                Admission::Denied | Admission::Rejected => daemon = MinionDaemon::default(),
+            }
+        }
+        Err(_silence) => {}
+    }
+    machines.change(name, |machine| machine.minion = Some(daemon))?;
+    Ok(())
+}
+
+/// What `salt-call` on a minion comes to: it reads the files as they are now, whatever the daemon has in memory. The
+/// inner error is what an operator would be told.
+pub(crate) fn order_reaches(machines: &Machines, name: &str) -> PortResult<Result<(), String>> {
+    let trusted = machines.file(name, path::TRUSTED)?;
+    Ok(match introduced(machines, name, trusted.as_deref())? {
+        Err(silence) => Err(silence),
+        Ok((master, _)) => match admitted(machines, &master, name)? {
+            Admission::Accepted => Ok(()),
+            Admission::Pending => Err(format!("{master} has not accepted the minion's key")),
+            Admission::Denied => Err(format!("{master} holds another key under the minion's id")),
+            Admission::Rejected => Err(format!("{master} has rejected the minion's key")),
+        },
+    })
+}
+
+/// The master a minion's configuration leads to and that master's key, if the minion trusts it; else why nothing comes of it.
+fn introduced(machines: &Machines, name: &str, trusted: Option<&str>) -> PortResult<Result<(String, String), String>> {
+    let silence = |why: String| Ok(Err(format!("no answer from the master: {why}")));
+    let config = machines.file(name, path::MINION)?.unwrap_or_default();
+    let Some(address) = minion_config::master_of(&config) else { return silence("none is configured".into()) };
+    let up = |m: &String| machines.get(m).and_then(|machine| machine.master).is_some_and(|daemon| daemon.up);
+    let Some(master) = machines.at(&address).filter(up) else { return silence(format!("nobody listens at {address}")) };
+    let Some(key) = machines.file(&master, path::MASTER_KEY)? else { return silence(format!("{master} has no key")) };
+    match trusted {
+        Some(trusted) if !same(trusted, &key) => silence(format!("the minion does not trust the key of {master}")),
+        _ => Ok(Ok((master, key))),
+    }
+}
+
+enum Admission {
+    Accepted,
+    Pending,
+    Denied,
+    Rejected,
+}
+
+/// What a master makes of a minion that shows its key.
+fn admitted(machines: &Machines, master: &str, minion: &str) -> PortResult<Admission> {
+    let shown = machines.file(minion, path::MINION_KEY)?.unwrap_or_default();
+    let filed = |folder: &str| machines.file(master, &format!("{folder}/{minion}"));
+    if filed(path::REJECTED)?.is_some() {
+        return Ok(Admission::Rejected);
+    }
+    if let Some(accepted) = filed(path::ACCEPTED)? {
+        if same(&accepted, &shown) {
+            return Ok(Admission::Accepted);
+        }
+        machines.keep(master, &format!("{}/{minion}", path::DENIED), Some(&shown))?;
+        return Ok(Admission::Denied);
+    }
+    let auto = machines.get(master).and_then(|machine| machine.master).is_some_and(|daemon| daemon.auto_accept);
+    let folder = if auto { path::ACCEPTED } else { path::PENDING };
+    machines.keep(master, &format!("{folder}/{minion}"), Some(&shown))?;
+    Ok(if auto { Admission::Accepted } else { Admission::Pending })
+}

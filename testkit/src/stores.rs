@@ -1,0 +1,233 @@
+//! Where do contexts, journal, lock, memories and project files live in a test? In memory, under the rules of the real ones.
+
+use async_trait::async_trait;
+use bldr_core::{
+    address::MasterAddress,
+    error::{PortError, PortErrorKind, PortResult},
+    event::RunId,
+    json,
+    name::{NodeName, StackName},
+    ports::{
+        Clock, ContextStore, Document, Expected, Journal, Lock, LockGuard, Owner, Proposal, Record, Replaced, Revision, SharedAddress,
+        Sleeper, Sleepers,
+    },
+    project::Projects,
+};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A text, and when it was replaced if it was.
+struct Stored {
+    revision: Revision,
+    text: String,
+    replaced: Option<Replaced>,
+}
+
+impl Stored {
+    fn new(text: &str) -> Self {
+        let digest = Sha256::digest(text)[..8].iter().map(|b| format!("{b:02x}")).collect();
+        Self { revision: Revision(digest), text: text.into(), replaced: None }
+    }
+}
+
+/// Contexts in memory.
+pub struct MemoryContexts {
+    clock: Arc<dyn Clock>,
+    all: Mutex<BTreeMap<StackName, Vec<Stored>>>,
+}
+
+impl MemoryContexts {
+    /// None yet.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, all: Mutex::default() }
+    }
+    /// Stores a text without asking what was there.
+    pub fn put(&self, stack: &StackName, text: &str) {
+        locked(&self.all).insert(stack.clone(), vec![Stored::new(text)]);
+    }
+    /// The text that is stored.
+    pub fn text(&self, stack: &StackName) -> Option<String> {
+        locked(&self.all).get(stack).and_then(|texts| texts.last()).map(|stored| stored.text.clone())
+    }
+}
+
+fn no_context(stack: &StackName) -> PortError {
+    PortError::new(PortErrorKind::NotFound, stack.as_str(), "there is no such context")
+}
+
+#[async_trait]
+impl ContextStore for MemoryContexts {
+    async fn list(&self) -> PortResult<Vec<StackName>> {
+        Ok(locked(&self.all).keys().cloned().collect())
+    }
+    async fn load(&self, stack: &StackName) -> PortResult<Document> {
+        let all = locked(&self.all);
+        let current = all.get(stack).and_then(|texts| texts.last());
+        current.map(|s| Document { text: s.text.clone(), revision: s.revision.clone() }).ok_or_else(|| no_context(stack))
+    }
+    async fn save(&self, stack: &StackName, text: &str, expected: &Expected) -> PortResult<Revision> {
+        let mut all = locked(&self.all);
+        let texts = all.entry(stack.clone()).or_default();
+        let stored = texts.last().map_or(Expected::Absent, |s| Expected::Revision(s.revision.clone()));
+        if stored != *expected {
+            if texts.is_empty() {
+                all.remove(stack);
+            }
+            return Err(PortError::new(PortErrorKind::Conflict, stack.as_str(), "somebody else has written its context since it was read"));
+        }
+        if let Some(stored) = texts.last_mut() {
+            stored.replaced = Some(Replaced { revision: stored.revision.clone(), at: self.clock.now() });
+        }
+        let stored = Stored::new(text);
+        let revision = stored.revision.clone();
+        texts.push(stored);
+        Ok(revision)
+    }
+    async fn history(&self, stack: &StackName) -> PortResult<Vec<Replaced>> {
+        Ok(locked(&self.all).get(stack).into_iter().flatten().filter_map(|s| s.replaced.clone()).collect())
+    }
+    async fn replaced(&self, stack: &StackName, revision: &Revision) -> PortResult<String> {
+        let all = locked(&self.all);
+        let found = all.get(stack).into_iter().flatten().find(|s| s.revision == *revision && s.replaced.is_some());
+        found
+            .map(|s| s.text.clone())
+            .ok_or_else(|| PortError::new(PortErrorKind::NotFound, stack.as_str(), format!("its history has no revision {}", revision.0)))
+    }
+}
+
+/// A journal in memory.
+#[derive(Default)]
+pub struct MemoryJournal {
+    runs: Mutex<BTreeMap<RunId, Vec<Record>>>,
+    full: Mutex<Option<usize>>,
+}
+
+impl MemoryJournal {
+    /// Takes this many more records and then fails, as a full disk does.
+    pub fn fills_up_after(&self, records: usize) {
+        *locked(&self.full) = Some(records);
+    }
+}
+
+#[async_trait]
+impl Journal for MemoryJournal {
+    async fn append(&self, run: &RunId, record: &Record) -> PortResult<()> {
+        if let Some(left) = &mut *locked(&self.full) {
+            let more = left.checked_sub(1);
+            *left = more.ok_or_else(|| PortError::new(PortErrorKind::Refused, run.to_string(), "no space left on the simulated disk"))?;
+        }
+        locked(&self.runs).entry(run.clone()).or_default().push(record.clone());
+        Ok(())
+    }
+    async fn read(&self, run: &RunId) -> PortResult<Vec<Record>> {
+        locked(&self.runs).get(run).cloned().ok_or_else(|| PortError::new(PortErrorKind::NotFound, run.to_string(), "there is no such run"))
+    }
+    async fn runs(&self) -> PortResult<Vec<RunId>> {
+        Ok(locked(&self.runs).keys().cloned().collect())
+    }
+}
+
+/// A lock in memory.
+#[derive(Default)]
+pub struct MemoryLock(Arc<Mutex<Option<Owner>>>);
+
+struct MemoryGuard(Arc<Mutex<Option<Owner>>>);
+
+impl Drop for MemoryGuard {
+    fn drop(&mut self) {
+        *locked(&self.0) = None;
+    }
+}
+
+#[async_trait]
+impl LockGuard for MemoryGuard {
+    async fn release(self: Box<Self>) -> PortResult<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Lock for MemoryLock {
+    async fn acquire(&self, owner: &Owner) -> PortResult<Box<dyn LockGuard>> {
+        let mut held = locked(&self.0);
+        if let Some(Owner { who, host, pid, purpose, since }) = &*held {
+            let problem = format!("{who} on {host} (process {pid}) has held it since {} ms for: {purpose}", since.0);
+            return Err(PortError::new(PortErrorKind::Conflict, "the fleet's lock", problem));
+        }
+        *held = Some(owner.clone());
+        Ok(Box::new(MemoryGuard(self.0.clone())))
+    }
+    async fn owner(&self) -> PortResult<Option<Owner>> {
+        Ok(locked(&self.0).clone())
+    }
+}
+
+/// Memories of sleeping nodes, in memory.
+#[derive(Default)]
+pub struct MemorySleepers(Mutex<BTreeMap<NodeName, Sleeper>>);
+
+#[async_trait]
+impl Sleepers for MemorySleepers {
+    async fn all(&self) -> PortResult<Vec<Sleeper>> {
+        Ok(locked(&self.0).values().cloned().collect())
+    }
+    async fn remember(&self, sleeper: &Sleeper) -> PortResult<()> {
+        locked(&self.0).insert(sleeper.node.clone(), sleeper.clone());
+        Ok(())
+    }
+    async fn forget(&self, node: &NodeName) -> PortResult<()> {
+        locked(&self.0).remove(node);
+        Ok(())
+    }
+}
+
+/// One project file in memory, as JSON, which is YAML too.
+pub struct MemoryProjects(Mutex<String>);
+
+/// What the one file is called.
+const FILE: &str = "project.json";
+
+impl MemoryProjects {
+    /// A project file of this text.
+    pub fn new(text: &str) -> Self {
+        Self(Mutex::new(text.into()))
+    }
+}
+
+fn malformed(error: impl std::fmt::Display) -> PortError {
+    PortError::new(PortErrorKind::Malformed, FILE, error.to_string())
+}
+
+#[async_trait]
+impl SharedAddress for MemoryProjects {
+    async fn projects(&self) -> PortResult<Projects> {
+        let text = locked(&self.0).clone();
+        Projects::from_file(FILE, json::parse(&text).map_err(malformed)?).map_err(malformed)
+    }
+    async fn propose(&self, address: &MasterAddress) -> PortResult<Vec<Proposal>> {
+        let before = locked(&self.0).clone();
+        let mut root = json::parse(&before).map_err(malformed)?;
+        let ec2 = root.at_mut(&["defaults", "aws", "ec2"]).and_then(json::Value::as_object_mut);
+        let ec2 = ec2.ok_or_else(|| malformed("its defaults have no aws.ec2"))?;
+        if ec2.get("master_ip").and_then(json::Value::as_string).as_deref() == Some(address.as_str()) {
+            return Ok(Vec::new());
+        }
+        ec2.set("master_ip", address.as_str());
+        Ok(vec![Proposal { file: FILE.into(), before, after: root.to_string() }])
+    }
+    async fn share(&self, proposal: &Proposal) -> PortResult<()> {
+        let mut text = locked(&self.0);
+        if *text != proposal.before {
+            return Err(PortError::new(PortErrorKind::Conflict, FILE, "somebody else has written it since it was read"));
+        }
+        *text = proposal.after.clone();
+        Ok(())
+    }
+}
