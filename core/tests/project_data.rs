@@ -1,4 +1,5 @@
 //! Do merged projects say what the original made of the same files?
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
 use bldr_core::{
     json::{self, Object, Value},
