@@ -7,6 +7,5 @@ use crate::name::StackName;
 pub fn ordered<'a>(stacks: impl IntoIterator<Item = &'a StackName>) -> Vec<&'a StackName> {
     let mut masters: Vec<_> = stacks.into_iter().filter(|s| s.is_master()).collect();
     masters.sort_by(|a, b| a.instance_str().cmp(b.instance_str()));
-    masters.dedup();
     masters
 }
