@@ -1,1 +1,31 @@
-//! bldr-adapters-ssh
+//! How are minions and masters reached? Over SSH: a pool of connections, two ways of speaking SSH, and the scripts that
+//! run on a node.
+//!
+//! ```no_run
+//! use bldr_adapters_ssh::{Pool, SshMasters, SshMinions, SshSettings};
+//!
+//! let pool = Pool::new(SshSettings { bastion: Some("ops@gate.example.org".into()), ..SshSettings::default() });
+//! let (minions, masters) = (SshMinions::new(pool.clone()), SshMasters::new(pool));
+//! ```
+
+mod agent;
+mod error;
+mod handshake;
+mod host_key;
+mod keys;
+mod known_hosts;
+mod offer;
+mod route;
+mod session;
+mod settings;
+mod ssh_config;
+mod thrussh_connector;
+mod thrussh_session;
+mod tunnel;
+mod wire;
+
+pub use error::SshError;
+pub use route::Route;
+pub use session::{Connector, Output, Session};
+pub use settings::{PassphrasePrompt, SshSettings, Transport};
+pub use thrussh_connector::ThrusshConnector;

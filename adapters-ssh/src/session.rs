@@ -1,0 +1,46 @@
+//! What is a connection to a node? Commands in, exit statuses and output out; who speaks SSH below does not show.
+
+use crate::{error::SshError, route::Route};
+use async_trait::async_trait;
+use std::time::Duration;
+
+/// The most standard output a command may have. A highstate of a big node has a few MiB.
+pub(crate) const STDOUT_CAP: usize = 16 << 20;
+/// How much of the standard error is kept; what comes after it is thrown away.
+pub(crate) const STDERR_CAP: usize = 1 << 20;
+
+/// What a command left behind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Output {
+    /// Its exit status; 128 and the signal's number where a signal ended it.
+    pub status: u32,
+    /// Its standard output.
+    pub stdout: Vec<u8>,
+    /// The first MiB of its standard error.
+    pub stderr: Vec<u8>,
+}
+
+/// An authenticated connection to a node.
+#[async_trait]
+pub trait Session: Send {
+    /// Runs a command line in the user's shell there, with this on its standard input.
+    ///
+    /// # Errors
+    /// [`SshError::Stale`] where the connection had died before, [`SshError::Lost`] where it died meanwhile: an end without
+    /// an exit status is never a success. [`SshError::Deadline`] and [`SshError::TooMuchOutput`] end the connection too.
+    async fn exec(&mut self, command: &str, stdin: &[u8], deadline: Duration) -> Result<Output, SshError>;
+    /// Whether another command may be tried on it.
+    fn usable(&self) -> bool;
+    /// Says goodbye. Dropping it closes the connection as well, less politely.
+    async fn close(self: Box<Self>);
+}
+
+/// Opens connections.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// Connects, checks the host key, logs in.
+    ///
+    /// # Errors
+    /// [`SshError::Unreachable`] where nobody answers; [`SshError::Denied`] and the host key errors where somebody says no.
+    async fn open(&self, route: &Route) -> Result<Box<dyn Session>, SshError>;
+}
