@@ -64,7 +64,7 @@ pub(crate) enum Failure {
     Gone { state: InstanceState },
     #[error("it is {state} again right after it was switched{}", reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default())]
     FellBack { state: InstanceState, reason: Option<String> },
-    #[error("still {state} after {} min, not {goal}", limit.as_secs().div_ceil(60))]
+    #[error("still {state} after {} s, not {goal}", limit.as_secs())]
     Stuck { state: InstanceState, goal: InstanceState, limit: Duration },
 }
 
@@ -228,5 +228,5 @@ impl Access {
 
 /// An error and everything below it.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |e: &&'a (dyn Error + 'static)| e.source()).collect()
+    std::iter::successors(Some(error), |e: &&'a (dyn Error + 'static)| (*e).source()).collect()
 }

@@ -1,0 +1,88 @@
+"""Where is EC2 in the tests? moto on a free loopback port, made truer to EC2 where bldr would notice.
+
+The first line on stdout is the port. GET /bldr/asked counts the API calls, one `ACTION NUMBER` a line. Ends when stdin does,
+so that it never outlives the test that started it, however that test ends.
+"""
+
+import copy
+import datetime
+import itertools
+import os
+import sys
+import threading
+from io import BytesIO
+
+from moto.core.utils import utcnow
+from moto.ec2.models.instances import Instance, InstanceBackend
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+# Public addresses from the ranges for documentation and benchmarks (RFC 5737, RFC 2544) only: a test that has a bug must
+# not knock at a stranger's door.
+public = itertools.chain(
+    (f"198.51.100.{n}" for n in range(1, 255)),
+    (f"203.0.113.{n}" for n in range(1, 255)),
+    (f"198.{18 + a}.{b}.{n}" for a in range(2) for b in range(256) for n in range(1, 255)),
+)
+patched = 0
+for name, module in list(sys.modules.items()):
+    if name.startswith("moto.ec2"):
+        for function in ("random_public_ip", "random_ip"):
+            if hasattr(module, function):
+                setattr(module, function, lambda: next(public))
+                patched += 1
+assert patched, "moto has no random_public_ip any more: its addresses may be real ones"
+
+
+# EC2 counts the instances of a page; moto counts reservations, whose size is up to whoever launched them.
+def one_instance_a_reservation(self, filters=None):
+    single = []
+    for reservation in self.all_reservations(filters):
+        for instance in reservation.instances:
+            alone = copy.copy(reservation)
+            alone.instances, alone.id = [instance], "r-" + instance.id.removeprefix("i-")
+            single.append(alone)
+    return single
+
+
+InstanceBackend.describe_instances = one_instance_a_reservation
+
+# EC2 sets the launch time anew at every start from stopped; it counts whole seconds.
+plain_start = Instance.start
+
+
+def start(self):
+    if self._state.name == "stopped":
+        self.launch_time = max(utcnow(), self.launch_time + datetime.timedelta(seconds=1))
+    return plain_start(self)
+
+
+Instance.start = start
+
+asked = {}
+backend = DomainDispatcherApplication(create_backend_app)
+
+
+def counted(environ, start_response):
+    if environ["PATH_INFO"] == "/bldr/asked":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return ["".join(f"{action} {n}\n" for action, n in sorted(asked.items())).encode()]
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    body = environ["wsgi.input"].read(length)
+    for pair in body.split(b"&"):
+        if pair.startswith(b"Action="):
+            action = pair[7:].decode()
+            asked[action] = asked.get(action, 0) + 1
+    environ["wsgi.input"] = BytesIO(body)
+    return backend(environ, start_response)
+
+
+class Quiet(WSGIRequestHandler):
+    def log(self, *_):
+        pass
+
+
+server = make_server("127.0.0.1", 0, counted, threaded=True, request_handler=Quiet)
+print(server.server_port, flush=True)
+threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
+server.serve_forever()
