@@ -67,6 +67,9 @@ pub enum Fault {
     LostDuringRepoint,
 }
 
+/// The state that fails on a machine with [`Fault::HighstateFails`].
+pub const FAILING_STATE: &str = "web-server";
+
 /// A salt-master on a machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MasterDaemon {
@@ -286,6 +289,16 @@ impl Machines {
         }
     }
 
+    /// What was kept of a machine's file of this name before it was replaced, oldest first.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn backups(&self, name: &str, file: &str) -> PortResult<Vec<String>> {
+        let kept = self.disk.list(name, path::BACKUP).map_err(|e| trouble(name, e))?;
+        let of_file = kept.iter().filter(|kept| kept.rsplit_once('.').is_some_and(|(of, _)| of == file));
+        of_file.filter_map(|kept| self.file(name, &format!("{}/{kept}", path::BACKUP)).transpose()).collect()
+    }
+
     /// Keeps a copy of a file before it is replaced.
     fn back_up(&self, name: &str, path: &str) -> PortResult<()> {
         let Some(content) = self.file(name, path)? else { return Ok(()) };
@@ -395,7 +408,7 @@ impl Minions for Machines {
             return Ok(failed(&reason, &[]));
         }
         match fault {
-            Some(Fault::HighstateFails) => return Ok(failed("3 states, 1 failed", &["nginx-service"])),
+            Some(Fault::HighstateFails) => return Ok(failed("3 states, 1 failed", &[FAILING_STATE])),
             Some(Fault::HighstateBroken) => return Ok(failed("it could not be rendered", &[])),
             _ => {}
         }

@@ -1,0 +1,142 @@
+//! Does the simulated fleet keep the contracts that the real adapters keep?
+
+use async_trait::async_trait;
+use bldr_core::{
+    address::MasterAddress,
+    fleet::{Ec2Id, Host, InstanceState, MasterKey},
+    ports::{Clock, Inventory, Minions, Power},
+};
+use bldr_testkit::{
+    clock::ManualClock,
+    contract::{self, inventory::Tag, minions::HighstateEnd},
+    machines::{FAILING_STATE, Fault, Machine, path},
+    spec::FleetSpec,
+    stores::{MemoryContexts, MemoryJournal, MemoryLock, MemoryProjects, MemorySleepers},
+    world::World,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+#[tokio::test]
+async fn contexts() {
+    contract::context_store::suite(|| Arc::new(MemoryContexts::new(Arc::new(ManualClock::default())))).await;
+}
+
+#[tokio::test]
+async fn journal() {
+    contract::journal::suite(|| Arc::new(MemoryJournal::default())).await;
+}
+
+#[tokio::test]
+async fn lock() {
+    contract::lock::suite(|| Arc::new(MemoryLock::default())).await;
+}
+
+#[tokio::test]
+async fn sleepers() {
+    contract::sleepers::suite(|| Arc::new(MemorySleepers::default())).await;
+}
+
+#[tokio::test]
+async fn shared_address() {
+    contract::shared_address::suite(|address: &MasterAddress| {
+        let spec = FleetSpec { shared: Some(address.to_string()), ..FleetSpec::of(&["harbor--ci"]) };
+        Arc::new(MemoryProjects::new(&spec.project_json()))
+    })
+    .await;
+}
+
+struct SimulatedAccount {
+    world: World,
+    next: AtomicU8,
+}
+
+#[async_trait]
+impl contract::inventory::Bench for SimulatedAccount {
+    fn inventory(&self) -> &dyn Inventory {
+        &self.world.machines
+    }
+    fn power(&self) -> &dyn Power {
+        &self.world.machines
+    }
+    async fn add(&self, stack: &str, node_tag: Option<&str>, _: Tag) -> Ec2Id {
+        let number = self.next.fetch_add(1, Ordering::SeqCst);
+        let id = Ec2Id(format!("i-{number}").into());
+        let machine = Machine {
+            id: id.clone(),
+            stack: stack.into(),
+            node_tag: node_tag.map(Into::into),
+            state: InstanceState::Running,
+            private: format!("10.9.0.{number}").parse().ok(),
+            public: None,
+            launched: self.world.clock.now(),
+            master: None,
+            minion: None,
+            fault: None,
+        };
+        self.world.machines.put(&id.to_string(), machine).unwrap();
+        id
+    }
+    async fn terminate(&self, id: &Ec2Id) {
+        let machine = self.world.machines.get(&id.to_string()).unwrap();
+        self.world.machines.put(&id.to_string(), Machine { state: InstanceState::Terminated, ..machine }).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn inventory_and_power() {
+    let world = World::new(&FleetSpec::of(&[])).unwrap();
+    contract::inventory::suite(&SimulatedAccount { world, next: AtomicU8::new(1) }).await;
+}
+
+const NODE: &str = "harbor--ci--1";
+
+struct SimulatedNode(World);
+
+#[async_trait]
+impl contract::minions::Bench for SimulatedNode {
+    fn minions(&self) -> &dyn Minions {
+        &self.0.machines
+    }
+    fn host(&self) -> Host {
+        Host { node: NODE.parse().unwrap(), address: self.0.machines.get(NODE).unwrap().private.unwrap() }
+    }
+    fn address(&self) -> MasterAddress {
+        "10.0.0.20".parse().unwrap()
+    }
+    fn master_key(&self) -> MasterKey {
+        MasterKey::from_pem(&self.0.machines.file("master-server--b--1", path::MASTER_KEY).unwrap().unwrap()).unwrap()
+    }
+    async fn put(&self, path: &str, content: Option<&str>) {
+        self.0.clock.advance(Duration::from_secs(1));
+        self.0.machines.keep(NODE, path, content).unwrap();
+    }
+    async fn get(&self, path: &str) -> Option<String> {
+        self.0.machines.file(NODE, path).unwrap()
+    }
+    async fn backups(&self, name: &str) -> Vec<String> {
+        self.0.machines.backups(NODE, name).unwrap()
+    }
+    async fn set_highstate(&self, end: HighstateEnd) {
+        let fault = match end {
+            HighstateEnd::Succeeds => None,
+            HighstateEnd::Fails { state } => {
+                assert_eq!(state, FAILING_STATE);
+                Some(Fault::HighstateFails)
+            }
+            HighstateEnd::RendersError => Some(Fault::HighstateBroken),
+        };
+        let machine = self.0.machines.get(NODE).unwrap();
+        self.0.machines.put(NODE, Machine { fault, ..machine }).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn minions() {
+    contract::minions::suite(&SimulatedNode(World::new(&FleetSpec::of(&["harbor--ci"])).unwrap())).await;
+}
