@@ -145,7 +145,8 @@ pub trait Minions: Send + Sync {
     async fn write_build_vars(&self, host: &Host, encoded: &str) -> PortResult<()>;
     /// Makes the minion take orders from another master: stop, back up, write `master:`, place the key, mark the
     /// highstate as due, start. Other lines of the configuration stay as they are. Nothing is touched, and nothing
-    /// restarted, where configuration and key are right already.
+    /// restarted, where configuration and key are right already and no highstate is due: a mark that is still there may be all
+    /// that tells of a repointing that was cut short between writing and starting.
     async fn repoint(&self, host: &Host, to: &Repointing) -> PortResult<Change>;
     /// Runs the highstate and takes the mark "highstate due" away if it was applied and succeeded. A highstate that fails is an
     /// answer, not an error; an error means that it is not known how it ended.

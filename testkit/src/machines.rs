@@ -267,7 +267,8 @@ impl Machines {
 
     fn by_id(&self, id: &Ec2Id) -> PortResult<String> {
         let known = self.known();
-        let found = known.machines.iter().find(|(_, machine)| machine.id == *id);
+        let gone = |machine: &Machine| matches!(machine.state, InstanceState::Terminated | InstanceState::ShuttingDown);
+        let found = known.machines.iter().find(|(_, machine)| machine.id == *id && !gone(machine));
         found
             .map(|(name, _)| name.clone())
             .ok_or_else(|| PortError::new(PortErrorKind::NotFound, id.to_string(), "there is no such instance"))
@@ -377,7 +378,9 @@ impl Minions for Machines {
         let config = self.file(&name, path::MINION)?.unwrap_or_default();
         let trusted = self.file(&name, path::TRUSTED)?;
         let named = minion_config::master_of(&config).as_deref() == Some(to.address.as_str());
-        if named && trusted.as_deref().and_then(MasterKey::from_pem).as_ref() == Some(&to.key) {
+        // A mark that is still there may be all that an interrupted repointing left: the minion may not have been started.
+        let begun = self.file(&name, path::DUE)?.is_some();
+        if named && !begun && trusted.as_deref().and_then(MasterKey::from_pem).as_ref() == Some(&to.key) {
             return Ok(Change::NotNeeded);
         }
         salt::stop_minion(self, &name)?;

@@ -82,8 +82,10 @@ impl ContextStore for MemoryContexts {
             }
             return Err(PortError::new(PortErrorKind::Conflict, stack.as_str(), "somebody else has written its context since it was read"));
         }
+        let number = texts.len();
         if let Some(stored) = texts.last_mut() {
-            stored.replaced = Some(Replaced { revision: stored.revision.clone(), at: self.clock.now() });
+            let name = Revision(format!("{number:06}-{}", stored.revision.0));
+            stored.replaced = Some(Replaced { revision: name, at: self.clock.now() });
         }
         let stored = Stored::new(text);
         let revision = stored.revision.clone();
@@ -95,7 +97,7 @@ impl ContextStore for MemoryContexts {
     }
     async fn replaced(&self, stack: &StackName, revision: &Revision) -> PortResult<String> {
         let all = locked(&self.all);
-        let found = all.get(stack).into_iter().flatten().find(|s| s.revision == *revision && s.replaced.is_some());
+        let found = all.get(stack).into_iter().flatten().find(|s| s.replaced.as_ref().is_some_and(|replaced| replaced.revision == *revision));
         found
             .map(|s| s.text.clone())
             .ok_or_else(|| PortError::new(PortErrorKind::NotFound, stack.as_str(), format!("its history has no revision {}", revision.0)))

@@ -135,12 +135,12 @@ impl World {
         }
     }
 
-    /// Surveys all of it.
+    /// Surveys all of it; masters are not asked who their master is.
     ///
     /// # Errors
     /// Those of the survey.
     pub async fn survey(&self) -> PortResult<Fleet> {
-        survey::survey(&self.sources(), |_| Depth::Nodes).await
+        survey::survey(&self.sources(), |name| if name.is_master() { Depth::Context } else { Depth::Nodes }).await
     }
 
     /// Asks a master to take over.

@@ -137,6 +137,9 @@ async fn a_half_done_repointing_is_completed(bench: &dyn Bench) {
     bench.put(TRUSTED, None).await;
     assert_eq!(repoint(bench).await, Change::Made, "a minion that trusts nobody yet would trust whoever answers first");
     assert!(bench.get(TRUSTED).await.is_some());
+    // Cut short after the last file was written: the minion may never have been started again, and only the mark tells.
+    assert!(bench.get(DUE).await.is_some());
+    assert_eq!(repoint(bench).await, Change::Made, "a mark that is still there means that the minion may be down");
 }
 
 async fn a_list_of_masters_becomes_one(bench: &dyn Bench) {
