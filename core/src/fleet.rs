@@ -23,6 +23,14 @@ impl fmt::Display for Ec2Id {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Timestamp(pub i64);
 
+/// To the second, in UTC: `2026-11-22T12:43:01Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
+        f.pad(&time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    }
+}
+
 /// What EC2 says an instance is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

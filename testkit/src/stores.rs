@@ -160,7 +160,7 @@ impl Lock for MemoryLock {
     async fn acquire(&self, owner: &Owner) -> PortResult<Box<dyn LockGuard>> {
         let mut held = locked(&self.0);
         if let Some(Owner { who, host, pid, purpose, since }) = &*held {
-            let problem = format!("{who} on {host} (process {pid}) has held it since {} ms for: {purpose}", since.0);
+            let problem = format!("{who} on {host} (process {pid}) has held it since {since} for: {purpose}");
             return Err(PortError::new(PortErrorKind::Conflict, "the fleet's lock", problem));
         }
         *held = Some(owner.clone());
