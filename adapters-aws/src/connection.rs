@@ -35,6 +35,9 @@ const ATTEMPT: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(5);
 /// Of one question, its repetitions included.
 const ATTEMPTS: u32 = 5;
+/// Adaptive retries work out their pace from how much was asked before. A program that has only begun has asked little, and
+/// would wait twenty seconds after the first throttled answer.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 
 impl Ec2 {
     /// Prepares to ask a region; the default is the one of `AWS_REGION`, the profile, or the machine bldr runs on.
@@ -67,13 +70,12 @@ impl Ec2 {
         }
         let asked = Asked::default();
         let access = Access { region: region.clone(), profile, endpoint: asked.0.clone() };
-        let attempts = shared.retry_config().filter(|r| **r != RetryConfig::standard()).map_or(ATTEMPTS, RetryConfig::max_attempts);
+        let asked_for = shared.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
+        // What AWS_MAX_ATTEMPTS or the profile say, if they say anything but the SDK's default.
+        let attempts = if asked_for == RetryConfig::standard() { ATTEMPTS } else { asked_for.max_attempts() };
+        let retries = RetryConfig::adaptive().with_max_attempts(attempts).with_max_backoff(asked_for.max_backoff().min(LONGEST_BACKOFF));
         let times = TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build();
-        let config = aws_sdk_ec2::config::Builder::from(&shared)
-            .retry_config(RetryConfig::adaptive().with_max_attempts(attempts))
-            .timeout_config(times)
-            .interceptor(asked)
-            .build();
+        let config = aws_sdk_ec2::config::Builder::from(&shared).retry_config(retries).timeout_config(times).interceptor(asked).build();
         Ok(Self { client: Client::from_conf(config), region, access, patience: Patience::default() })
     }
 

@@ -148,24 +148,24 @@ impl Failure {
 
 impl Access {
     /// What an SDK's error means.
-    pub(crate) fn failure<E>(&self, action: &'static str, error: SdkError<E, HttpResponse>) -> Failure
+    pub(crate) fn failure<E>(&self, action: &'static str, error: &SdkError<E, HttpResponse>) -> Failure
     where
         E: Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
         let endpoint = || self.endpoint.get().cloned().unwrap_or_else(|| format!("EC2 in {}", self.region));
-        if let SdkError::ServiceError(answer) = &error {
+        if let SdkError::ServiceError(answer) = error {
             let status = answer.raw().status().as_u16();
             return match answer.err().code() {
                 Some(code) => self.said(action, status, code, answer.err().message().unwrap_or_default()),
                 None => Failure::NotEc2 { endpoint: endpoint(), status },
             };
         }
-        let chain = chain(&error);
+        let chain = chain(error);
         if let Some(credentials) = chain.iter().find_map(|e| e.downcast_ref::<CredentialsError>()) {
             return self.no_credentials(credentials);
         }
         let detail = chain.last().map(ToString::to_string).unwrap_or_default();
-        match &error {
+        match error {
             SdkError::TimeoutError(_) => Failure::TimedOut { endpoint: endpoint(), action },
             SdkError::DispatchFailure(failure) if failure.is_timeout() => Failure::TimedOut { endpoint: endpoint(), action },
             // Our own name for the endpoint, in this region, which nobody can look up.

@@ -5,7 +5,7 @@ use crate::{
     failure::Failure,
     instance::{CLOUDFORMATION, CLUSTER, ours},
 };
-use aws_sdk_ec2::types::{Filter, InstanceStateName};
+use aws_sdk_ec2::types::{Filter, InstanceStateName, Reservation};
 use bldr_core::{
     error::PortResult,
     fleet::{Instance, InstanceState},
@@ -43,8 +43,8 @@ impl Ec2Inventory {
         let mut found = BTreeMap::new();
         let mut more = false;
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| self.0.access.failure("ec2:DescribeInstances", error))?;
-            for theirs in page.reservations().iter().flat_map(|r| r.instances()) {
+            let page = page.map_err(|error| self.0.access.failure("ec2:DescribeInstances", &error))?;
+            for theirs in page.reservations().iter().flat_map(Reservation::instances) {
                 if let Some(instance) = ours(theirs)? {
                     found.insert(instance.id.clone(), instance);
                 }

@@ -1,6 +1,7 @@
 //! How is a machine switched on and off, and when is it done? Ask, then look until it is so.
 
 use crate::{connection::Ec2, failure::Failure, instance::ours};
+use aws_sdk_ec2::types::Reservation;
 use bldr_core::{
     error::PortResult,
     fleet::{Ec2Id, Instance, InstanceState},
@@ -113,10 +114,10 @@ impl Ec2Power {
         let (client, id) = (&self.0.client, id.to_string());
         match goal {
             Goal::Running => {
-                client.start_instances().instance_ids(id).send().await.map_err(|e| self.0.access.failure("ec2:StartInstances", e))?;
+                client.start_instances().instance_ids(id).send().await.map_err(|e| self.0.access.failure("ec2:StartInstances", &e))?;
             }
             Goal::Stopped => {
-                client.stop_instances().instance_ids(id).send().await.map_err(|e| self.0.access.failure("ec2:StopInstances", e))?;
+                client.stop_instances().instance_ids(id).send().await.map_err(|e| self.0.access.failure("ec2:StopInstances", &e))?;
             }
         }
         Ok(())
@@ -124,8 +125,8 @@ impl Ec2Power {
 
     async fn look(&self, id: &Ec2Id) -> Result<Look, Failure> {
         let answer = self.0.client.describe_instances().instance_ids(id.to_string()).send().await;
-        let answer = answer.map_err(|error| self.0.access.failure("ec2:DescribeInstances", error))?;
-        let mut all = answer.reservations().iter().flat_map(|r| r.instances());
+        let answer = answer.map_err(|error| self.0.access.failure("ec2:DescribeInstances", &error))?;
+        let mut all = answer.reservations().iter().flat_map(Reservation::instances);
         let theirs = all.find(|i| i.instance_id() == Some(&id.0)).ok_or(Failure::NoSuchInstance)?;
         let reason = theirs.state_reason().and_then(|r| r.message()).filter(|m| !m.is_empty()).map(str::to_owned);
         Ok(Look { instance: ours(theirs)?.ok_or(Failure::NotOurs)?, reason })

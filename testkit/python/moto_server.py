@@ -12,6 +12,10 @@ import sys
 import threading
 from io import BytesIO
 
+# moto knows 1,300 images and looks through all of them for every instance; it takes any image id without them, too.
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+
+# After the line above, which moto reads when it is imported.
 from moto.core.utils import utcnow
 from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.server import DomainDispatcherApplication, create_backend_app

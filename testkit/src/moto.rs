@@ -1,17 +1,16 @@
 //! Where is an EC2 to test against? moto, started by a test on a free loopback port and ended with it.
 
 use std::{
-    io::{Error, ErrorKind},
+    io::{BufRead, BufReader, Error, ErrorKind},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Child, ChildStdin, Command, Stdio},
 };
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    process::{Child, ChildStdin, Command},
 };
 
-/// A moto server with an empty account. Killed when dropped, and ends by itself when the test dies.
+/// A moto server with an empty account. Gone once it is dropped, and ends by itself when the test dies.
 #[derive(Debug)]
 pub struct Moto {
     /// What to set `AWS_ENDPOINT_URL` to.
@@ -19,11 +18,19 @@ pub struct Moto {
     address: String,
     // moto ends when this closes, even if the test is killed.
     _life: Option<ChildStdin>,
-    _server: Child,
+    server: Child,
 }
 
 /// What EC2 answers to a call that it refuses, or whatever else stood in the way.
 pub type Answer = Result<String, Error>;
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        // It may have ended already, which is as good.
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
 
 impl Moto {
     /// The region [`Moto::call`] talks to.
@@ -45,17 +52,20 @@ impl Moto {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .map_err(|e| Error::new(e.kind(), format!("{}: {e}; run testkit/python/venv.sh", python.display())))?;
-        let life = server.stdin.take();
-        let mut port = String::new();
-        if let Some(stdout) = server.stdout.take() {
-            BufReader::new(stdout).read_line(&mut port).await?;
-        }
+        let (life, words) = (server.stdin.take(), server.stdout.take());
+        // Dropped on every way out from here, which ends the server.
+        let mut moto = Self { endpoint: String::new(), address: String::new(), _life: life, server };
+        let first_line = move || {
+            let mut line = String::new();
+            words.map_or(Ok(0), |words| BufReader::new(words).read_line(&mut line)).map(|_| line)
+        };
+        let port = tokio::task::spawn_blocking(first_line).await??;
         let port: u16 = port.trim().parse().map_err(|_| Error::other("moto ended before it listened; run testkit/python/venv.sh"))?;
-        let address = format!("127.0.0.1:{port}");
-        Ok(Self { endpoint: format!("http://{address}"), address, _life: life, _server: server })
+        moto.address = format!("127.0.0.1:{port}");
+        moto.endpoint = format!("http://{}", moto.address);
+        Ok(moto)
     }
 
     /// Calls EC2's API without an SDK: `call("StopInstances", &[("InstanceId.1", "i-1")])`. Returns the XML of the answer.

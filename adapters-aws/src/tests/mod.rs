@@ -19,7 +19,7 @@ fn settings(endpoint: &str) -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::latest())
         .profile_files(no_files)
         .endpoint_url(endpoint)
-        .retry_config(RetryConfig::standard().with_max_attempts(2))
+        .retry_config(RetryConfig::standard().with_max_attempts(2).with_max_backoff(Duration::from_millis(100)))
 }
 
 /// A connection that has credentials, and little patience.
