@@ -145,7 +145,7 @@ mod tests {
             ("deploy", "10.0.0.1.internal:2022", "harbor--ci--1")
         );
         let last = route.via.unwrap();
-        let first = last.via.unwrap();
+        let first = last.via.as_ref().unwrap();
         assert_eq!((last.place().as_str(), first.place().as_str(), first.user.as_str()), ("last:22", "[fd00::1]:23", "me"));
     }
 

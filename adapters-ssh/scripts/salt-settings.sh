@@ -1,0 +1,65 @@
+#!/bin/sh
+# Where do Salt's settings stand, and what do they say? Put in front of the scripts that need to know.
+#
+# Input:  nothing; this file only defines functions.
+# Output: nothing.
+# Exit:   never by itself.
+#
+# /etc/salt/MINION-OR-MASTER is YAML, and *.conf files in the folder beside it win over it, the last one most. Only
+# top-level keys with a value on their line are read: that is how these settings are written.
+set -eu
+LC_ALL=C
+PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/saltstack/salt
+export LC_ALL PATH
+
+# setting_in KEY FILE...: the last value of KEY in these files, without quotes and comments.
+setting_in() {
+    key=$1
+    shift
+    awk -v key="$key" '
+        index($0, key ":") == 1 {
+            rest = substr($0, length(key) + 2)
+            sub(/[ \t\r]+$/, "", rest)
+            if (rest != "" && rest !~ /^[ \t]/) next
+            sub(/^[ \t]+/, "", rest)
+            quote = substr(rest, 1, 1)
+            if (quote == "\"" || quote == "\047") {
+                inner = substr(rest, 2)
+                if (index(inner, quote)) { value = substr(inner, 1, index(inner, quote) - 1); next }
+            }
+            if (quote == "#") rest = ""
+            if (index(rest, " #")) rest = substr(rest, 1, index(rest, " #") - 1)
+            sub(/[ \t]+$/, "", rest)
+            value = rest
+        }
+        END { print value }' /dev/null "$@"
+}
+
+# salt_files ROLE: the files that make up the configuration of salt-ROLE, one a line, in the order they are read.
+salt_files() {
+    for file in "/etc/salt/$1" "/etc/salt/$1.d"/*.conf; do
+        [ ! -f "$file" ] || printf '%s\n' "$file"
+    done
+}
+
+# salt_setting ROLE KEY DEFAULT
+salt_setting() {
+    found=
+    # The names of Salt's configuration files are Salt's own or a package's; a line break in one is not supported.
+    while IFS= read -r file; do
+        said=$(setting_in "$2" "$file")
+        [ -z "$said" ] || found=$said
+    done <<FILES
+$(salt_files "$1")
+FILES
+    printf '%s\n' "${found:-$3}"
+}
+
+# pki_dir ROLE: where salt-ROLE keeps its keys.
+pki_dir() {
+    folder=$(salt_setting "$1" pki_dir "/etc/salt/pki/$1")
+    case $folder in
+    /*) printf '%s\n' "$folder" ;;
+    *) printf '/%s\n' "$folder" ;;
+    esac
+}

@@ -1,0 +1,122 @@
+//! What runs on a node? The scripts, as one command line each; what they say comes back in frames.
+
+use crate::{error::SshError, route::Route, session::Output};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use std::collections::HashMap;
+
+/// A script with the functions it needs in front.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Script {
+    /// Its file name, for messages.
+    pub(crate) name: &'static str,
+    text: &'static str,
+}
+
+macro_rules! script {
+    ($($needs:literal)* => $name:literal) => {
+        Script { name: $name, text: concat!($(include_str!(concat!("../scripts/", $needs)),)* include_str!(concat!("../scripts/", $name))) }
+    };
+}
+
+pub(crate) const READ: Script = script!("salt-settings.sh" => "read.sh");
+pub(crate) const WRITE_FILE: Script = script!("placing.sh" => "write-file.sh");
+pub(crate) const REPOINT: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" => "repoint.sh");
+pub(crate) const HIGHSTATE: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" => "highstate.sh");
+pub(crate) const PUBLIC_KEY: Script = script!("salt-settings.sh" => "public-key.sh");
+
+/// What `repoint.sh` ends with where a person has to decide something first.
+const DECLINED: u32 = 66;
+
+impl Script {
+    /// The command line that runs it as root: standard input is left to the script, so that payload never shows among
+    /// the arguments of a process.
+    pub(crate) fn command(&self, route: &Route, arguments: &[&str]) -> String {
+        let sudo: &[&str] = if route.is_root() { &[] } else { &["sudo", "-n"] };
+        let shell = ["sh", "-c", self.text, self.name];
+        shell_words::join(sudo.iter().chain(&shell).chain(arguments))
+    }
+
+    /// The frames of its answer.
+    ///
+    /// # Errors
+    /// Where it failed, or sudo did not let it run.
+    pub(crate) fn answer(&self, output: &Output, route: &Route) -> Result<Answer, SshError> {
+        if output.status != 0 {
+            return Err(self.failure(output, route));
+        }
+        self.frames(&output.stdout)
+    }
+
+    fn failure(&self, output: &Output, route: &Route) -> SshError {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let lines = || stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+        let clean = |line: &str| line.chars().filter(|c| !c.is_control()).take(300).collect::<String>();
+        let no_sudo = output.status == 127 && !route.is_root();
+        if let Some(said) = lines().find(|line| line.starts_with("sudo:") || (no_sudo && line.contains("sudo"))) {
+            return SshError::Sudo { user: route.user.clone(), said: clean(said) };
+        }
+        // `is not in the sudoers file` and `is not allowed to execute` begin with the user's name.
+        if let Some(said) = lines().find(|line| line.contains("not in the sudoers file") || line.contains("is not allowed to execute")) {
+            return SshError::Sudo { user: route.user.clone(), said: clean(said) };
+        }
+        let own = lines().rev().find_map(|line| line.strip_prefix("bldr: "));
+        let said = clean(own.or(lines().next_back()).unwrap_or("it said nothing"));
+        if output.status == DECLINED { SshError::Declined(said) } else { SshError::Script { script: self.name, exit: output.status, said } }
+    }
+
+    /// A login shell may print a greeting first; what comes between the marks is ours.
+    fn frames(&self, stdout: &[u8]) -> Result<Answer, SshError> {
+        let garbled = |what| SshError::Garbled { script: self.name, what };
+        let text = String::from_utf8_lossy(stdout);
+        let mut lines = text.lines().skip_while(|line| *line != "bldr-answer");
+        lines.next().ok_or_else(|| garbled("it has no beginning"))?;
+        let mut frames = HashMap::new();
+        for line in lines {
+            if line == "bldr-end" {
+                return Ok(Answer { script: self.name, frames });
+            }
+            let (name, value) = line.split_once(' ').ok_or_else(|| garbled("a line of it is no frame"))?;
+            frames.insert(name.to_owned(), value.to_owned());
+        }
+        Err(garbled("it has no end"))
+    }
+}
+
+/// What a script said, by name.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    script: &'static str,
+    frames: HashMap<String, String>,
+}
+
+impl Answer {
+    /// A bare word.
+    pub(crate) fn word(&self, name: &str) -> Option<&str> {
+        self.frames.get(name).map(String::as_str)
+    }
+
+    /// A word that has to be there.
+    pub(crate) fn required(&self, name: &str) -> Result<&str, SshError> {
+        self.word(name).ok_or_else(|| self.garbled("a part of it is missing"))
+    }
+
+    /// A content that was sent as `is BASE64`; `None` where it is `absent`.
+    pub(crate) fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>, SshError> {
+        match self.required(name)? {
+            "absent" => Ok(None),
+            value => {
+                let encoded = value.strip_prefix("is").ok_or_else(|| self.garbled("a part of it is no content"))?;
+                BASE64_STANDARD.decode(encoded.trim()).map(Some).map_err(|_| self.garbled("a part of it is no base64"))
+            }
+        }
+    }
+
+    /// Such a content, which has to be text.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<String>, SshError> {
+        self.bytes(name)?.map(|bytes| String::from_utf8(bytes).map_err(|_| self.garbled("a file is no UTF-8"))).transpose()
+    }
+
+    pub(crate) fn garbled(&self, what: &'static str) -> SshError {
+        SshError::Garbled { script: self.script, what }
+    }
+}
