@@ -1,0 +1,185 @@
+//! What is EC2 in the lab? moto inside the hub: bldr talks to its endpoint, tests to its calls, its power switches to the hosts.
+
+use super::{
+    error::{LabError, LabResult, Trying},
+    host::Host,
+    hub::data,
+    inside::{Running, entering_at},
+};
+use bldr_core::fleet::Ec2Id;
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{ChildStdin, ChildStdout},
+    sync::oneshot,
+};
+
+/// The region everything is in.
+pub const REGION: &str = "us-east-1";
+
+type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Result<Value, String>>>>>;
+type Machines = Arc<Mutex<HashMap<Ec2Id, Host>>>;
+
+/// moto, as the lab's programs see it.
+#[derive(Debug)]
+pub struct Ec2 {
+    endpoint: String,
+    calls: tokio::sync::Mutex<ChildStdin>,
+    last_call: AtomicU64,
+    waiting: Waiting,
+    machines: Machines,
+    subnet: Mutex<String>,
+    _moto: Running,
+}
+
+/// The Python that has moto: `BLDR_VENV`, or what `testkit/python/venv.sh` makes.
+fn python() -> LabResult<PathBuf> {
+    let venv = std::env::var_os("BLDR_VENV").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../.build/venv"), PathBuf::from);
+    let python = venv.join("bin/python3");
+    if python.exists() {
+        return Ok(python);
+    }
+    Err(LabError::Unavailable(format!("{} is missing: run testkit/python/venv.sh", python.display())))
+}
+
+impl Ec2 {
+    pub(super) async fn new(hub: u32, dir: &Path) -> LabResult<Self> {
+        let mut command = entering_at(hub, dir, python()?, &[data().join("moto_lab.py")]);
+        // No shelf of ready-made images: they are most of what moto does at start, and nothing here looks at them.
+        command.envs(credentials()).env("MOTO_EC2_LOAD_DEFAULT_AMIS", "false");
+        let log = dir.join("moto.log");
+        let mut moto = Running::start_logging(command, Stdio::piped(), fs::File::create(&log).trying(log.display())?)?;
+        let (Some(calls), Some(stdout)) = (moto.take_stdin(), moto.take_stdout()) else {
+            return Err(LabError::broken("moto", "has no pipes"));
+        };
+        let mut lines = BufReader::new(stdout).lines();
+        let port: Option<u16> = lines.next_line().await.trying("moto's first line")?.and_then(|line| line.parse().ok());
+        let Some(port) = port else {
+            return Err(LabError::broken("moto", fs::read_to_string(&log).unwrap_or_default().trim()));
+        };
+        let ec2 = Self {
+            endpoint: format!("http://127.0.0.1:{port}"),
+            calls: tokio::sync::Mutex::new(calls),
+            last_call: AtomicU64::new(0),
+            waiting: Waiting::default(),
+            machines: Machines::default(),
+            subnet: Mutex::default(),
+            _moto: moto,
+        };
+        tokio::spawn(listen(lines, ec2.waiting.clone(), ec2.machines.clone()));
+        ec2.make_subnet().await?;
+        Ok(ec2)
+    }
+
+    async fn make_subnet(&self) -> LabResult<()> {
+        let vpc = self.call("create_vpc", json!({"CidrBlock": "10.77.0.0/16"})).await?;
+        let subnet = json!({"VpcId": vpc["Vpc"]["VpcId"], "CidrBlock": "10.77.0.0/16"});
+        let subnet = self.call("create_subnet", subnet).await?;
+        *self.subnet.lock().unwrap_or_else(PoisonError::into_inner) = text(&subnet["Subnet"]["SubnetId"]);
+        Ok(())
+    }
+
+    /// Where it is, for programs in the hub.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// What a program in the hub needs in its environment to find it.
+    pub fn env(&self) -> Vec<(String, String)> {
+        let mut env = credentials();
+        env.push(("AWS_ENDPOINT_URL".into(), self.endpoint.clone()));
+        env
+    }
+
+    /// The subnet whose addresses are the bridge's: an instance elsewhere has an address that no host can have.
+    pub fn subnet(&self) -> String {
+        self.subnet.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks EC2, in boto3's words: `call("stop_instances", json!({"InstanceIds": ["i-…"]}))`.
+    ///
+    /// A machine whose power that changes is on or off when this returns.
+    ///
+    /// # Errors
+    /// When EC2 declines, or moto has ended.
+    pub async fn call(&self, operation: &str, arguments: Value) -> LabResult<Value> {
+        self.call_service("ec2", operation, arguments).await
+    }
+
+    /// The same of another service that moto has: `s3`.
+    ///
+    /// # Errors
+    /// As [`Ec2::call`].
+    pub async fn call_service(&self, service: &str, operation: &str, arguments: Value) -> LabResult<Value> {
+        let id = self.last_call.fetch_add(1, Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, answer);
+        let call = json!({"id": id, "endpoint": self.endpoint, "service": service, "operation": operation, "arguments": arguments});
+        self.calls.lock().await.write_all(format!("{call}\n").as_bytes()).await.trying("moto's stdin")?;
+        let said = match answered.await {
+            Ok(Ok(reply)) => return Ok(reply),
+            Ok(Err(said)) => said,
+            Err(_) => "moto has ended".into(),
+        };
+        Err(LabError::Ec2 { operation: operation.into(), said })
+    }
+
+    /// From now on that machine does what its switch says.
+    pub(super) fn wire(&self, id: Ec2Id, host: Host) {
+        self.machines.lock().unwrap_or_else(PoisonError::into_inner).insert(id, host);
+    }
+}
+
+/// A string of a reply.
+pub(super) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn credentials() -> Vec<(String, String)> {
+    let pairs = [
+        ("AWS_ACCESS_KEY_ID", "lab"),
+        ("AWS_SECRET_ACCESS_KEY", "lab"),
+        ("AWS_REGION", REGION),
+        ("AWS_DEFAULT_REGION", REGION),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        // Whoever reads the operator's own files would ask the real one.
+        ("AWS_CONFIG_FILE", "/dev/null"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+        ("NO_PROXY", "*"),
+    ];
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+/// Hands out replies and throws switches, in moto's order: a switch is announced before the reply to whoever threw it.
+async fn listen(mut lines: Lines<BufReader<ChildStdout>>, waiting: Waiting, machines: Machines) {
+    while let Ok(Some(line)) = lines.next_line().await {
+        let Ok(said) = serde_json::from_str::<Value>(&line) else { continue };
+        if let Some(id) = said["id"].as_u64() {
+            let answer = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            let reply = said["error"].as_str().map_or_else(|| Ok(said["reply"].clone()), |error| Err(error.to_owned()));
+            answer.map(|answer| answer.send(reply));
+        } else if let Some(id) = said["power"].as_str() {
+            let host = machines.lock().unwrap_or_else(PoisonError::into_inner).get(&Ec2Id(id.into())).cloned();
+            if let Some(host) = host {
+                // A host that a test has killed stays dead, whatever its switch says.
+                let _ = match said["state"].as_str() {
+                    Some("running") => host.power_on(said["public"].as_str().and_then(|ip| ip.parse().ok())).await,
+                    Some("stopped") => host.power_off().await,
+                    _ => host.kill().await,
+                };
+            }
+        }
+    }
+    // Whoever still waits learns by this that nobody will answer.
+    waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}

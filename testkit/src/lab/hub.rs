@@ -1,0 +1,67 @@
+//! What holds a lab together, and what ends it? One process in its own namespaces, which lives as long as a pipe is open.
+
+use super::{
+    error::{LabError, LabResult, Trying},
+    inside::children,
+};
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+};
+
+/// The top namespaces of a lab. When this is dropped, or the process that holds it ends however it ends, everything in
+/// them dies.
+#[derive(Debug)]
+pub(super) struct Hub {
+    unshare: Child,
+    /// The only writing end there is; Rust marks it close-on-exec, so no other program inherits it.
+    life: Option<ChildStdin>,
+    /// The hub's first process, as this machine counts.
+    pub(super) pid: u32,
+}
+
+/// The folder of the scripts and data files.
+pub(super) fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("lab")
+}
+
+impl Hub {
+    /// Makes the namespaces, the bridge and the image of the hosts. Blocks for a fraction of a second.
+    pub(super) fn new(dir: &Path) -> LabResult<Self> {
+        let log_path = dir.join("hub.log");
+        let log = File::create(&log_path).trying(log_path.display())?;
+        let mut unshare = Command::new("unshare")
+            .args(["--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"])
+            .arg(data().join("hub.sh"))
+            .arg(dir)
+            .arg(data())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .trying("unshare")?;
+        let life = unshare.stdin.take();
+        let mut said = String::new();
+        if let Some(stdout) = unshare.stdout.take() {
+            BufReader::new(stdout).read_line(&mut said).trying("the hub's first line")?;
+        }
+        let pid = children(unshare.id()).first().copied();
+        match (said.trim(), pid) {
+            ("up", Some(pid)) => Ok(Self { unshare, life, pid }),
+            _ => {
+                drop(life);
+                let _ = unshare.wait();
+                Err(LabError::broken("the lab's hub", std::fs::read_to_string(&log_path).unwrap_or_default().trim()))
+            }
+        }
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        drop(self.life.take());
+        let _ = self.unshare.wait();
+    }
+}

@@ -1,0 +1,314 @@
+//! Does the lab do what it says? Its hosts, their faults, EC2's books, and that nothing is left behind.
+#![cfg(feature = "lab")]
+
+use bldr_testkit::lab::{Begins, Convention, Host, HostSpec, InstanceSpec, Lab};
+use futures::future::join_all;
+use serde_json::json;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::Ipv4Addr,
+    path::Path,
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+fn address(n: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 77, 1, n)
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Waits until something is so; the last resort where nothing can be awaited: what a killed process leaves to the kernel.
+fn eventually(what: &str, so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+async fn answers(lab: &Lab, host: &Host) -> bool {
+    lab.ssh(host, "true").await.unwrap().status.success()
+}
+
+#[tokio::test]
+async fn the_stock_client_logs_in_as_ubuntu_and_has_sudo() {
+    let lab = Lab::new().await.unwrap();
+    let host = lab.host(HostSpec::new("harbor--ci--1", address(1))).await.unwrap();
+    let output = lab.ssh(&host, "whoami; hostname; sudo whoami; [ $(ls -d /proc/[0-9]* | wc -l) -lt 20 ] && echo few processes").await.unwrap();
+    assert_eq!(stdout(&output), "ubuntu\nharbor--ci--1\nroot\nfew processes", "{output:?}");
+}
+
+#[tokio::test]
+async fn a_host_answers_on_its_public_address_from_the_hub_and_from_other_hosts() {
+    let lab = Lab::new().await.unwrap();
+    let specs = vec![HostSpec::new("a", address(1)).public(Ipv4Addr::new(198, 51, 100, 7)), HostSpec::new("b", address(2))];
+    let hosts = lab.hosts(specs).await.unwrap();
+    assert!(answers(&lab, &hosts[0]).await);
+    for target in ["198.51.100.7", "10.77.1.1"] {
+        let greeting = hosts[1].shell(&format!("ssh-keyscan -t ed25519 {target} 2>/dev/null")).await.unwrap();
+        assert!(greeting.contains(&hosts[0].host_key().unwrap()), "{target}: {greeting}");
+    }
+}
+
+#[tokio::test]
+async fn files_arrive_with_their_modes_and_absence_is_no_error() {
+    let lab = Lab::new().await.unwrap();
+    let host = lab.host(HostSpec::new("a", address(1)).file("/etc/given", "from the start", 0o640)).await.unwrap();
+    let bytes: Vec<u8> = (0..=255).cycle().take(200_000).collect();
+    host.write("/srv/new folder/odd 'name'", &bytes, 0o600).await.unwrap();
+    assert_eq!(host.read("/srv/new folder/odd 'name'").await.unwrap(), Some(bytes));
+    assert_eq!(host.read("/etc/given").await.unwrap().as_deref(), Some(&b"from the start"[..]));
+    assert_eq!(host.read("/etc/absent").await.unwrap(), None);
+    let modes = host.shell("stat -c '%a %U' /etc/given '/srv/new folder/odd '*  /etc /root").await.unwrap();
+    assert_eq!(modes, "640 root\n600 root\n755 root\n700 root\n");
+}
+
+#[tokio::test]
+async fn a_killed_host_answers_nobody_and_the_others_live_on() {
+    let lab = Lab::new().await.unwrap();
+    let hosts = lab.hosts(vec![HostSpec::new("a", address(1)), HostSpec::new("b", address(2))]).await.unwrap();
+    hosts[0].kill().await.unwrap();
+    assert!(!Path::new(&format!("/proc/{}", hosts[0].pid())).exists());
+    assert!(!answers(&lab, &hosts[0]).await);
+    assert!(hosts[0].shell("true").await.is_err());
+    assert!(answers(&lab, &hosts[1]).await);
+}
+
+#[tokio::test]
+async fn a_frozen_host_keeps_its_connections_and_goes_on_when_it_thaws() {
+    let lab = Lab::new().await.unwrap();
+    let host = lab.host(HostSpec::new("a", address(1))).await.unwrap();
+    // A connection that is open all the while: a fifo on the host holds its command.
+    host.shell("mkfifo -m 666 /tmp/go").await.unwrap();
+    let inside = lab.ssh(&host, "echo begun >/tmp/begun; cat /tmp/go; echo done");
+    let story = async {
+        host.shell("until [ -s /tmp/begun ]; do :; done").await.unwrap();
+        host.freeze().await.unwrap();
+        assert!(!answers(&lab, &host).await);
+        host.thaw().await.unwrap();
+        assert!(answers(&lab, &host).await);
+        host.shell("echo gone on >/tmp/go").await.unwrap();
+    };
+    let (output, ()) = tokio::join!(inside, story);
+    assert_eq!(stdout(&output.unwrap()), "gone on\ndone");
+}
+
+#[tokio::test]
+async fn a_command_that_was_frozen_with_its_host_ends_after_the_thaw() {
+    let lab = Lab::new().await.unwrap();
+    let host = lab.host(HostSpec::new("a", address(1))).await.unwrap();
+    host.shell("mkfifo /tmp/begun /tmp/go").await.unwrap();
+    let story = async {
+        host.shell("cat /tmp/begun").await.unwrap();
+        host.freeze().await.unwrap();
+        host.thaw().await.unwrap();
+        host.shell("echo on >/tmp/go").await.unwrap();
+    };
+    let (said, ()) = tokio::join!(host.shell("echo begun >/tmp/begun; cat /tmp/go"), story);
+    assert_eq!(said.unwrap(), "on\n");
+}
+
+#[tokio::test]
+async fn dropped_traffic_is_lost_to_one_address_or_to_all_until_it_is_restored() {
+    let lab = Lab::new().await.unwrap();
+    let hosts = lab.hosts((1..=3).map(|n| HostSpec::new(format!("h{n}"), address(n))).collect()).await.unwrap();
+    let reaches =
+        async |to: u8| hosts[0].shell(&format!("ssh-keyscan -T 1 -t ed25519 10.77.1.{to} 2>/dev/null | grep -q ed25519")).await.is_ok();
+    hosts[0].drop_traffic_to(address(2)).await.unwrap();
+    assert_eq!((reaches(2).await, reaches(3).await, answers(&lab, &hosts[0]).await), (false, true, true));
+    hosts[0].drop_all_traffic().await.unwrap();
+    assert_eq!((reaches(3).await, answers(&lab, &hosts[0]).await), (false, false));
+    hosts[0].restore_traffic().await.unwrap();
+    assert_eq!((reaches(2).await, reaches(3).await, answers(&lab, &hosts[0]).await), (true, true, true));
+}
+
+#[tokio::test]
+async fn the_stand_in_for_salt_call_answers_as_told_and_keeps_a_log() {
+    let lab = Lab::new().await.unwrap();
+    let host = lab.host(HostSpec::new("a", address(1))).await.unwrap();
+    let highstate = "sudo salt-call state.highstate --out=json --retcode-passthrough";
+    let well = lab.ssh(&host, highstate).await.unwrap();
+    let states: serde_json::Value = serde_json::from_slice(&well.stdout).unwrap();
+    assert_eq!(states["local"]["file_|-motd_|-/etc/motd_|-managed"]["result"], true);
+    host.write("/etc/salt/stub", b"rc=2\n", 0o644).await.unwrap();
+    let failed = lab.ssh(&host, highstate).await.unwrap();
+    let states: serde_json::Value = serde_json::from_slice(&failed.stdout).unwrap();
+    assert_eq!((failed.status.code(), &states["local"]["file_|-motd_|-/etc/motd_|-managed"]["result"]), (Some(2), &json!(false)));
+    host.write("/etc/salt/stub", b"rc=77\nout='no key'\n", 0o644).await.unwrap();
+    let refused = lab.ssh(&host, highstate).await.unwrap();
+    assert_eq!((refused.status.code(), stdout(&refused).as_str()), (Some(77), "no key"));
+    let log = host.shell("cut -d' ' -f2- /var/log/salt/stub.log").await.unwrap();
+    assert_eq!(log.lines().collect::<Vec<_>>(), ["state.highstate --out=json --retcode-passthrough"; 3]);
+}
+
+#[tokio::test]
+async fn the_stand_in_for_systemctl_knows_the_daemons_of_salt_and_keeps_a_log() {
+    let lab = Lab::new().await.unwrap();
+    let host = lab.host(HostSpec::new("a", address(1)).file("/etc/salt/minion", "master: 10.77.0.11\n", 0o644)).await.unwrap();
+    let line = "for unit in salt-minion salt-master nginx; do systemctl is-active $unit || true; done; systemctl restart salt-minion; \
+        pgrep -c -x sleep; systemctl stop salt-minion; systemctl is-active salt-minion || echo $?";
+    assert_eq!(host.shell(line).await.unwrap(), "active\ninactive\ninactive\n1\ninactive\n3\n");
+    let log = host.shell("cat /var/log/systemctl.log").await.unwrap();
+    let changes: Vec<_> = log.lines().filter(|call| !call.starts_with("is-active")).collect();
+    assert_eq!(changes, ["restart salt-minion", "stop salt-minion"]);
+}
+
+#[tokio::test]
+async fn two_labs_have_the_same_addresses_and_do_not_see_each_other() {
+    let labs = [Lab::new().await.unwrap(), Lab::new().await.unwrap()];
+    let one = labs[0].host(HostSpec::new("a", address(1))).await.unwrap();
+    let other = labs[1].host(HostSpec::new("b", address(1))).await.unwrap();
+    assert_ne!(one.host_key().unwrap(), other.host_key().unwrap());
+    assert_eq!(stdout(&labs[0].ssh(&one, "hostname").await.unwrap()), "a");
+    assert_eq!(stdout(&labs[1].ssh(&other, "hostname").await.unwrap()), "b");
+}
+
+#[tokio::test]
+async fn a_program_in_the_hub_gets_its_signals_and_ends_when_it_is_dropped() {
+    let lab = Lab::new().await.unwrap();
+    let mut program =
+        lab.spawn_in_hub("sh", &["-c", "trap 'echo caught; exit 7' INT; echo set; while :; do sleep 0.01; done"], &[]).unwrap();
+    let mut lines = tokio::io::BufReader::new(program.take_stdout().unwrap());
+    let mut said = String::new();
+    tokio::io::AsyncBufReadExt::read_line(&mut lines, &mut said).await.unwrap();
+    program.signal("INT").await.unwrap();
+    assert_eq!(program.wait_with_output().await.unwrap().status.code(), Some(7));
+
+    let mut dropped = lab.spawn_in_hub("sleep", &["infinity"], &[]).unwrap();
+    let process = format!("/proc/{}", dropped.pid().await.unwrap());
+    drop(dropped);
+    eventually("the program still runs", || !Path::new(&process).exists());
+}
+
+/// The ids of the processes that are in one of these namespaces.
+fn in_namespaces(wanted: &[String]) -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().flatten().filter(|entry| entry.file_name().to_string_lossy().parse::<u32>().is_ok());
+    let is_in =
+        |process: &Path, kind| fs::read_link(process.join("ns").join(kind)).is_ok_and(|link| wanted.contains(&link.display().to_string()));
+    processes.map(|entry| entry.path()).filter(|p| is_in(p, "net") || is_in(p, "mnt")).map(|p| p.display().to_string()).collect()
+}
+
+/// Not a test of its own: the process that the next one kills. It prints where its lab is, and waits for its end.
+#[tokio::test]
+async fn victim() {
+    if std::env::var_os("BLDR_LAB_VICTIM").is_none() {
+        return;
+    }
+    let lab = Lab::new().await.unwrap();
+    let host = lab.host(HostSpec::new("a", address(1))).await.unwrap();
+    let mut program = lab.spawn_in_hub("sleep", &["infinity"], &[]).unwrap();
+    println!("VICTIM {} {} {} {}", lab.dir().display(), lab.pid(), host.pid(), program.pid().await.unwrap());
+    std::future::pending::<()>().await;
+}
+
+#[test]
+fn nothing_is_left_of_a_lab_whose_process_was_killed() {
+    let mut victim = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "victim", "--nocapture"])
+        .env("BLDR_LAB_VICTIM", "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(victim.stdout.take().unwrap()).lines();
+    let line = lines.find_map(|line| line.unwrap().split_once("VICTIM ").map(|(_, rest)| rest.to_owned())).unwrap();
+    let (dir, pids) = line.split_once(' ').unwrap();
+    let pids: Vec<&str> = pids.split(' ').collect();
+    let namespaces: Vec<String> = pids
+        .iter()
+        .flat_map(|pid| ["net", "mnt"].map(|kind| fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap().display().to_string()))
+        .collect();
+    assert!(in_namespaces(&namespaces).len() >= 5, "{:?}", in_namespaces(&namespaces));
+
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    eventually("its folder is still there", || !Path::new(dir).exists());
+    eventually("processes are left in its namespaces", || in_namespaces(&namespaces).is_empty());
+    for pid in pids {
+        assert!(!Path::new("/proc").join(pid).exists(), "{pid} still runs");
+    }
+    assert!(!fs::read_to_string("/proc/self/mountinfo").unwrap().contains(dir));
+}
+
+#[tokio::test]
+async fn a_lab_that_is_dropped_takes_everything_with_it() {
+    let lab = Lab::new().await.unwrap();
+    let host = lab.host(HostSpec::new("a", address(1))).await.unwrap();
+    lab.ec2().await.unwrap();
+    let net = fs::read_link(format!("/proc/{}/ns/net", lab.pid())).unwrap().display().to_string();
+    let (dir, pid) = (lab.dir().to_owned(), host.pid());
+    drop(lab);
+    assert!(!dir.exists());
+    assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    assert_eq!(in_namespaces(&[net]), Vec::<String>::new());
+}
+
+const DESCRIBE: &str = r#"
+import boto3
+for page in boto3.client("ec2").get_paginator("describe_instances").paginate(MaxResults=20):
+    for reservation in page["Reservations"]:
+        for i in reservation["Instances"]:
+            tags = {t["Key"]: t["Value"] for t in i["Tags"]}
+            stack = tags.get("Cluster") or tags["aws:cloudformation:stack-name"]
+            print(stack, tags["Node"], i["State"]["Name"], i["PrivateIpAddress"], i.get("PublicIpAddress"))
+"#;
+
+async fn described(lab: &Lab) -> Vec<String> {
+    let venv = std::env::var("BLDR_VENV").unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../.build/venv").into());
+    let env = lab.ec2().await.unwrap().env();
+    let output = lab.run_in_hub(format!("{venv}/bin/python3"), &["-c", DESCRIBE], &env).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let mut lines: Vec<String> = stdout(&output).lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[tokio::test]
+async fn thirty_instances_are_in_ec2_s_books_with_addresses_that_answer() {
+    let lab = Lab::new().await.unwrap();
+    let specs = (0..30).map(|n| {
+        let convention = if n % 3 == 0 { Convention::CloudFormation } else { Convention::Cluster };
+        InstanceSpec { convention, node: n % 2 + 1, has_public: n % 5 != 0, ..InstanceSpec::new(format!("p{:02}--ci", n / 2)) }
+    });
+    let all = lab.instances(specs.collect()).await.unwrap();
+    let mut expected: Vec<String> = all
+        .iter()
+        .map(|(_, host)| {
+            let (stack, node) = host.name().rsplit_once("--").unwrap();
+            format!("{stack} {node} running {} {}", host.private(), host.public().map_or("None".into(), |a| a.to_string()))
+        })
+        .collect();
+    expected.sort();
+    assert_eq!(described(&lab).await, expected);
+    let hostnames = join_all(all.iter().map(|(_, host)| lab.ssh(host, "hostname"))).await;
+    for ((_, host), hostname) in all.iter().zip(hostnames) {
+        assert_eq!(stdout(&hostname.unwrap()), host.name());
+    }
+}
+
+#[tokio::test]
+async fn an_instance_answers_only_while_ec2_says_that_it_runs() {
+    let lab = Lab::new().await.unwrap();
+    let ec2 = lab.ec2().await.unwrap();
+    let (id, host) = lab.instance(InstanceSpec { begins: Begins::Stopped, ..InstanceSpec::new("harbor--ci") }).await.unwrap();
+    let private = host.private();
+    assert_eq!(described(&lab).await, [format!("harbor--ci 1 stopped {private} None")]);
+    assert_eq!((host.public(), answers(&lab, &host).await), (None, false));
+
+    ec2.call("start_instances", json!({"InstanceIds": [id.0]})).await.unwrap();
+    let public = host.public().unwrap();
+    assert_eq!(described(&lab).await, [format!("harbor--ci 1 running {private} {public}")]);
+    assert!(answers(&lab, &host).await);
+
+    ec2.call("stop_instances", json!({"InstanceIds": [id.0]})).await.unwrap();
+    assert!(!answers(&lab, &host).await);
+    ec2.call("start_instances", json!({"InstanceIds": [id.0]})).await.unwrap();
+    assert_ne!(host.public(), Some(public));
+    assert!(answers(&lab, &host).await);
+
+    ec2.call("terminate_instances", json!({"InstanceIds": [id.0]})).await.unwrap();
+    assert!(host.shell("true").await.is_err());
+}
