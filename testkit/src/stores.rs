@@ -97,7 +97,8 @@ impl ContextStore for MemoryContexts {
     }
     async fn replaced(&self, stack: &StackName, revision: &Revision) -> PortResult<String> {
         let all = locked(&self.all);
-        let found = all.get(stack).into_iter().flatten().find(|s| s.replaced.as_ref().is_some_and(|replaced| replaced.revision == *revision));
+        let found =
+            all.get(stack).into_iter().flatten().find(|s| s.replaced.as_ref().is_some_and(|replaced| replaced.revision == *revision));
         found
             .map(|s| s.text.clone())
             .ok_or_else(|| PortError::new(PortErrorKind::NotFound, stack.as_str(), format!("its history has no revision {}", revision.0)))
@@ -161,7 +162,7 @@ impl Lock for MemoryLock {
         let mut held = locked(&self.0);
         if let Some(Owner { who, host, pid, purpose, since }) = &*held {
             let problem = format!("{who} on {host} (process {pid}) has held it since {since} for: {purpose}");
-            return Err(PortError::new(PortErrorKind::Conflict, "the fleet's lock", problem));
+            return Err(PortError::new(PortErrorKind::Conflict, "the fleet's lock", problem).advise("wait until they are done, or ask them"));
         }
         *held = Some(owner.clone());
         Ok(Box::new(MemoryGuard(self.0.clone())))

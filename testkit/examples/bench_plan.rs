@@ -1,0 +1,87 @@
+//! How long does planning take, and how much memory do the facts need? Prints a table with machine and date.
+//!
+//! ```console
+//! $ cargo run --release -p bldr-testkit --example bench_plan
+//! ```
+
+use bldr_core::{
+    fleet::{ContextFacts, Ec2Id, Evidence, Fleet, InstanceState, MasterKey, Node, Reading, Stack, Timestamp},
+    name::StackName,
+    plan::{self, Request, Scope, Stopped},
+    ports::{HighstateMode, SharedAddress},
+    soundness,
+};
+use bldr_testkit::{salt, spec::FleetSpec, stores::MemoryProjects};
+use std::{error::Error, time::Instant};
+
+/// A fleet of one-node stacks, all still on the old master.
+fn fleet(spec: &FleetSpec, key: &MasterKey) -> Result<Fleet, Box<dyn Error>> {
+    let mut fleet = Fleet { region: spec.region.clone(), ..Fleet::default() };
+    for (number, name) in spec.stacks.keys().enumerate() {
+        let name: StackName = name.parse()?;
+        let evidence = Evidence {
+            build_vars: Ok(Some("10.0.0.10".parse()?)),
+            configured: Some("10.0.0.10".into()),
+            trusted: Some(key.fingerprint()),
+            highstate_due: false,
+        };
+        let address = format!("10.{}.{}.{}", 1 + number / 65536, number / 256 % 256, number % 256).parse().ok();
+        let node = Node {
+            name: name.node(1),
+            id: Ec2Id(format!("i-{number:017x}").into()),
+            state: InstanceState::Running,
+            private: address.clone(),
+            reach: address,
+            launched: Timestamp(0),
+            evidence: Reading::Read(evidence),
+            woken: false,
+        };
+        let context = Reading::Read(ContextFacts::Mastered { masters: vec!["10.0.0.10".into()] });
+        fleet.stacks.insert(name.clone(), Stack { name, nodes: vec![node], context });
+    }
+    Ok(fleet)
+}
+
+/// Resident memory of this process, in bytes.
+fn resident() -> Result<usize, Box<dyn Error>> {
+    let pages: usize = std::fs::read_to_string("/proc/self/statm")?.split(' ').nth(1).unwrap_or_default().parse()?;
+    Ok(pages * 4096)
+}
+
+fn first_line_with(path: &str, start: &str) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().find(|line| line.starts_with(start)).and_then(|line| line.split(':').nth(1)).unwrap_or("unknown").trim().into()
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let date = std::process::Command::new("date").args(["-u", "+%F %H:%M"]).output()?;
+    println!("{} UTC, {}", String::from_utf8_lossy(&date.stdout).trim(), first_line_with("/proc/cpuinfo", "model name"));
+    println!("{:>8}  {:>10}  {:>16}  {:>16}", "stacks", "plan", "fleet per stack", "with plan");
+    let key = MasterKey::from_pem(&salt::made_up_key("a")).ok_or("a made-up key is one")?;
+    for count in [10_000, 100_000] {
+        let spec = FleetSpec::of_minions(count);
+        let projects = MemoryProjects::new(&spec.project_json()).projects().await?;
+        let request = Request {
+            scope: Scope::Fleet,
+            master: "master-server--b".parse()?,
+            address: "10.0.0.20".parse()?,
+            key: MasterKey::from_pem(&salt::made_up_key("b")).ok_or("a made-up key is one")?.fingerprint(),
+            stopped: Stopped::default(),
+            highstate: HighstateMode::Apply,
+            ignored_projects: [].into(),
+            ignored_stacks: [].into(),
+        };
+        let before = resident()?;
+        let fleet = fleet(&spec, &key)?;
+        let surveyed = resident()?;
+        let begun = Instant::now();
+        let plan = plan::plan(&fleet, &projects, &request);
+        let took = begun.elapsed();
+        let planned = resident()?;
+        soundness::check(&plan, &fleet)?;
+        let per_stack = |now: usize| format!("{} B", now.saturating_sub(before) / count);
+        println!("{count:>8}  {:>7.1} ms  {:>16}  {:>16}", took.as_secs_f64() * 1e3, per_stack(surveyed), per_stack(planned));
+    }
+    Ok(())
+}
