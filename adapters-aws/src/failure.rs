@@ -32,8 +32,8 @@ pub(crate) enum Failure {
     NotARegion { region: String },
     #[error("the name of {endpoint} cannot be resolved: there is no region '{region}', or no network here")]
     UnknownRegion { region: String, endpoint: String },
-    #[error("no AWS credentials found{}", of(.profile))]
-    NoCredentials { profile: Option<String> },
+    #[error("no AWS credentials found{}{}", of(.profile), machine.as_ref().map(|m| format!(" (the machine's own: {m})")).unwrap_or_default())]
+    NoCredentials { profile: Option<String>, machine: Option<String> },
     #[error("the AWS credentials{} cannot be had: {detail}", of(.profile))]
     BadCredentials { profile: Option<String>, detail: String },
     #[error("the AWS credentials{} have expired ({code})", of(.profile))]
@@ -120,7 +120,7 @@ impl Failure {
             Self::NotARegion { .. } | Self::UnknownRegion { .. } => {
                 "check AWS_REGION and the profile; regions look like eu-west-1".to_owned()
             }
-            Self::NoCredentials { profile } => {
+            Self::NoCredentials { profile, .. } => {
                 format!("choose a profile (export AWS_PROFILE=…), sign in ({}), or set keys (aws configure)", sso(profile))
             }
             Self::BadCredentials { profile, .. } => {
@@ -213,12 +213,16 @@ impl Access {
     fn no_credentials(&self, error: &CredentialsError) -> Failure {
         let profile = self.profile.clone();
         match error {
-            CredentialsError::CredentialsNotLoaded(_) => Failure::NoCredentials { profile },
+            CredentialsError::CredentialsNotLoaded(_) => Failure::NoCredentials { profile, machine: None },
             other => {
                 let causes: Vec<_> = chain(other).iter().map(ToString::to_string).collect();
                 let detail = causes.last().cloned().unwrap_or_default();
                 if causes.iter().any(|c| c.to_lowercase().contains("expired")) {
                     return Failure::Expired { profile, code: "sign-in".to_owned() };
+                }
+                // The metadata service is the last to be asked: nobody else had any.
+                if causes.iter().any(|c| c.contains("IMDS")) {
+                    return Failure::NoCredentials { profile, machine: Some(detail.trim_end_matches('.').to_owned()) };
                 }
                 Failure::BadCredentials { profile, detail }
             }

@@ -8,6 +8,7 @@ import copy
 import datetime
 import itertools
 import os
+import re
 import sys
 import threading
 from io import BytesIO
@@ -72,7 +73,9 @@ def counted(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
         return ["".join(f"{action} {n}\n" for action, n in sorted(asked.items())).encode()]
     length = int(environ.get("CONTENT_LENGTH") or 0)
-    body = environ["wsgi.input"].read(length)
+    # EC2 may give less on a page than was asked for, and so does this: moto takes seconds for a page of a thousand.
+    body = re.sub(rb"MaxResults=\d{3,}", b"MaxResults=100", environ["wsgi.input"].read(length))
+    environ["CONTENT_LENGTH"] = str(len(body))
     for pair in body.split(b"&"):
         if pair.startswith(b"Action="):
             action = pair[7:].decode()

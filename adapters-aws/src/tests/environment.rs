@@ -86,6 +86,17 @@ async fn no_credentials_anywhere_says_how_to_get_some() {
 }
 
 #[tokio::test]
+async fn a_machine_that_keeps_its_own_credentials_to_itself_is_not_blamed_first() {
+    let metadata = Canned::answering([(403, String::new())]).await;
+    let machine = [("AWS_EC2_METADATA_DISABLED", "false"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.endpoint.as_str())];
+    let read = operator_reads(&[machine[0], machine[1], ("AWS_REGION", "eu-west-1")], "").await;
+    assert!(
+        read.contains("no AWS credentials found (the machine's own: request forbidden") && read.contains("; choose a profile"),
+        "{read}"
+    );
+}
+
+#[tokio::test]
 async fn a_profile_that_does_not_exist_is_named() {
     let read = operator_reads(&[("AWS_REGION", "eu-west-1"), ("AWS_PROFILE", "typo")], "[profile ops]\n").await;
     assert!(read.contains("the profile 'typo'"), "{read}");
