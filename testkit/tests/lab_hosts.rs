@@ -1,5 +1,7 @@
 //! Does the lab do what it says? Its hosts, their faults, EC2's books, and that nothing is left behind.
 #![cfg(feature = "lab")]
+// The helpers of tests fail as the tests do.
+#![allow(clippy::unwrap_used)]
 
 use bldr_testkit::lab::{Begins, Convention, Host, HostSpec, InstanceSpec, Lab};
 use futures::future::join_all;
@@ -38,7 +40,8 @@ async fn answers(lab: &Lab, host: &Host) -> bool {
 async fn the_stock_client_logs_in_as_ubuntu_and_has_sudo() {
     let lab = Lab::new().await.unwrap();
     let host = lab.host(HostSpec::new("harbor--ci--1", address(1))).await.unwrap();
-    let output = lab.ssh(&host, "whoami; hostname; sudo whoami; [ $(ls -d /proc/[0-9]* | wc -l) -lt 20 ] && echo few processes").await.unwrap();
+    let output =
+        lab.ssh(&host, "whoami; hostname; sudo whoami; [ $(ls -d /proc/[0-9]* | wc -l) -lt 20 ] && echo few processes").await.unwrap();
     assert_eq!(stdout(&output), "ubuntu\nharbor--ci--1\nroot\nfew processes", "{output:?}");
 }
 
@@ -149,12 +152,19 @@ async fn the_stand_in_for_salt_call_answers_as_told_and_keeps_a_log() {
 async fn the_stand_in_for_systemctl_knows_the_daemons_of_salt_and_keeps_a_log() {
     let lab = Lab::new().await.unwrap();
     let host = lab.host(HostSpec::new("a", address(1)).file("/etc/salt/minion", "master: 10.77.0.11\n", 0o644)).await.unwrap();
-    let line = "for unit in salt-minion salt-master nginx; do systemctl is-active $unit || true; done; systemctl restart salt-minion; \
-        pgrep -c -x sleep; systemctl stop salt-minion; systemctl is-active salt-minion || echo $?";
-    assert_eq!(host.shell(line).await.unwrap(), "active\ninactive\ninactive\n1\ninactive\n3\n");
+    let states = "for unit in salt-minion salt-master nginx; do systemctl is-active $unit || echo $?; done";
+    assert_eq!(host.shell(states).await.unwrap(), "active\ninactive\n3\ninactive\n4\n");
+    let main_pid = "cat /run/units/salt-minion.pid";
+    let before = host.shell(main_pid).await.unwrap();
+    let after = host.shell(&format!("systemctl restart salt-minion; {main_pid}")).await.unwrap();
+    assert_ne!(before, after);
+    let alive = format!("for pid in {} {}; do [ ! -d /proc/$pid ] || echo $pid; done", before.trim(), after.trim());
+    assert_eq!(host.shell(&alive).await.unwrap(), after);
+    let stopped = host.shell("systemctl stop salt-minion.service; systemctl is-active --quiet salt-minion || echo $?").await.unwrap();
+    assert_eq!((stopped.as_str(), host.shell(&alive).await.unwrap().as_str()), ("3\n", ""));
     let log = host.shell("cat /var/log/systemctl.log").await.unwrap();
     let changes: Vec<_> = log.lines().filter(|call| !call.starts_with("is-active")).collect();
-    assert_eq!(changes, ["restart salt-minion", "stop salt-minion"]);
+    assert_eq!(changes, ["restart salt-minion", "stop salt-minion.service"]);
 }
 
 #[tokio::test]
@@ -244,6 +254,17 @@ async fn a_lab_that_is_dropped_takes_everything_with_it() {
     assert!(!dir.exists());
     assert!(!Path::new(&format!("/proc/{pid}")).exists());
     assert_eq!(in_namespaces(&[net]), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn two_hundred_hosts_come_up_and_greet() {
+    let lab = Lab::new().await.unwrap();
+    let began = Instant::now();
+    lab.hosts((0..200).map(|n| HostSpec::new(format!("h{n}"), Ipv4Addr::new(10, 77, 1, n))).collect()).await.unwrap();
+    println!("200 hosts are up after {:.1} s", began.elapsed().as_secs_f64());
+    const GREETINGS: &str = "for n in {0..199}; do exec 3<>/dev/tcp/10.77.1.$n/22; read -r line <&3; echo $line; exec 3>&-; done";
+    let output = lab.run_in_hub("bash", &["-ec", GREETINGS], &[]).await.unwrap();
+    assert_eq!(stdout(&output).lines().filter(|line| line.starts_with("SSH-2.0-OpenSSH")).count(), 200, "{output:?}");
 }
 
 const DESCRIBE: &str = r#"
