@@ -15,7 +15,7 @@ work=$(mktemp -d)
 stopped=
 finish() {
     # A minion that went wrong half way is better up than down.
-    [ -z "$stopped" ] || minion start || true
+    [ -z "$stopped" ] || minion start 2>/dev/null || true
     rm -rf -- "$work"
 }
 trap finish EXIT
@@ -74,7 +74,8 @@ answer() {
     printf 'bldr-answer\nchange %s\nbldr-end\n' "$1"
 }
 
-if same_master && same_key && ! marked repointing; then
+# A mark that is still there may be all that tells of a minion that was stopped and never started again.
+if same_master && same_key && ! marked repointing && ! marked highstate-due; then
     answer none
     exit 0
 fi
@@ -84,8 +85,8 @@ mark repointing "$address"
 mark highstate-due "$address"
 stopped=yes
 minion stop
-keep_backup "$config"
-keep_backup "$trusted"
+same_master || keep_backup "$config"
+same_key || keep_backup "$trusted"
 
 ensure_folder "$(dirname -- "$config")" 0755
 new=$(beside "$config")

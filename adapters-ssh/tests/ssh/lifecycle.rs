@@ -1,0 +1,118 @@
+//! Are connections kept, opened again and closed when they should be?
+
+use crate::server::{Server, host, over_both};
+use bldr_adapters_ssh::{Pool, SshSettings, Transport};
+use std::time::Duration;
+
+const LONG: Duration = Duration::from_secs(20);
+
+over_both! {
+    async fn more_commands_than_a_connection_takes_just_work(transport) {
+        let server = Server::start();
+        let pool = server.pool(transport);
+        for _ in 0..22 {
+            assert_eq!(pool.exec(&host(1), "exit 7", b"", LONG).await.unwrap().status, 7);
+        }
+        let traffic = pool.traffic();
+        assert_eq!((traffic.commands, traffic.connects), (22, if transport == Transport::Thrussh { 3 } else { 1 }));
+    }
+
+    async fn a_connection_that_died_while_idle_is_opened_again(transport) {
+        let server = Server::start();
+        let pool = server.pool(transport);
+        pool.exec(&host(1), "true", b"", LONG).await.unwrap();
+        server.kill_sessions();
+        assert_eq!(pool.exec(&host(1), "echo again", b"", LONG).await.unwrap().stdout, b"again\n");
+        assert_eq!((pool.traffic().commands, pool.traffic().connects), (2, 2));
+    }
+
+    async fn only_so_many_connections_are_kept(transport) {
+        let server = Server::start();
+        let pool = Pool::new(SshSettings { max_idle: 2, ..server.settings(transport) });
+        for number in [1, 2, 1, 3] {
+            pool.exec(&host(number), "true", b"", LONG).await.unwrap();
+        }
+        assert_eq!(pool.traffic().connects, 3);
+        pool.exec(&host(1), "true", b"", LONG).await.unwrap();
+        assert_eq!(pool.traffic().connects, 3, "what was used last is kept");
+        pool.exec(&host(2), "true", b"", LONG).await.unwrap();
+        assert_eq!(pool.traffic().connects, 4, "what was not used for longest went");
+    }
+
+    async fn a_released_node_is_connected_to_anew(transport) {
+        let server = Server::start();
+        let pool = server.pool(transport);
+        pool.exec(&host(1), "true", b"", LONG).await.unwrap();
+        pool.release(&host(1)).await;
+        pool.release(&host(2)).await;
+        pool.exec(&host(1), "true", b"", LONG).await.unwrap();
+        assert_eq!(pool.traffic().connects, 2);
+        pool.close().await;
+    }
+
+    async fn many_nodes_go_through_one_bastion(transport) {
+        let (bastion, node) = (Server::start(), Server::start());
+        bastion.authorize(&node.key());
+        let pool = Pool::new(SshSettings { bastion: Some(format!("root@127.0.0.1:{}", bastion.port)), ..node.settings(transport) });
+        let hosts: Vec<_> = (1..=12).map(host).collect();
+        let outputs = futures::future::join_all(hosts.iter().map(|host| pool.exec(host, "cat", b"through", LONG))).await;
+        for output in outputs {
+            assert_eq!(output.unwrap().stdout, b"through");
+        }
+        assert_eq!(node.logins(), 12);
+        if transport == Transport::Thrussh {
+            assert!((1..=8).contains(&bastion.logins()), "{} connections to the bastion", bastion.logins());
+        }
+        let data = vec![b'x'; 2 << 20];
+        assert!(pool.exec(&hosts[0], "cat", &data, LONG).await.unwrap().stdout == data);
+    }
+
+    async fn the_configuration_file_is_honoured(transport) {
+        let (bastion, node) = (Server::start(), Server::start());
+        bastion.authorize(&node.key());
+        let config = node.dir.path().join("config");
+        let text = format!(
+            "Host harbor--ci--*\n  HostName 127.0.0.1\n  Port {}\n  User root\n  ProxyJump gate\nHost gate\n  HostName 127.0.0.1\n  Port {}\n  User root\n",
+            node.port, bastion.port
+        );
+        std::fs::write(&config, text).unwrap();
+        let settings = SshSettings { endpoints: [].into(), config: Some(config), user: "nobody-else".into(), ..node.settings(transport) };
+        let output = Pool::new(settings).exec(&host(1), "id -un", b"", LONG).await.unwrap();
+        assert_eq!(output.stdout, b"root\n");
+        assert_eq!((node.logins(), bastion.logins()), (1, 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_behind_the_bastion_that_does_not_answer_holds_up_nobody() {
+    let (bastion, node) = (Server::start(), Server::start());
+    bastion.authorize(&node.key());
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut settings = SshSettings {
+        bastion: Some(format!("root@127.0.0.1:{}", bastion.port)),
+        connect_timeout: Duration::from_secs(2),
+        ..node.settings(Transport::Thrussh)
+    };
+    settings.endpoints.insert(host(1).node, mute.local_addr().unwrap());
+    let pool = Pool::new(settings);
+    let (dead, begun) = (host(1), std::time::Instant::now());
+    let others = async {
+        for number in 2..8 {
+            pool.exec(&host(number), "true", b"", LONG).await.unwrap();
+        }
+        begun.elapsed()
+    };
+    let (failed, took) = tokio::join!(pool.exec(&dead, "true", b"", LONG), others);
+    assert!(failed.is_err() && took < Duration::from_secs(4), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bastion_that_was_restarted_is_connected_to_again() {
+    let (bastion, node) = (Server::start(), Server::start());
+    bastion.authorize(&node.key());
+    let pool = Pool::new(SshSettings { bastion: Some(format!("root@127.0.0.1:{}", bastion.port)), ..node.settings(Transport::Thrussh) });
+    pool.exec(&host(1), "true", b"", LONG).await.unwrap();
+    bastion.kill_sessions();
+    pool.exec(&host(1), "true", b"", LONG).await.unwrap();
+    assert_eq!((bastion.logins(), node.logins()), (2, 2));
+}

@@ -1,0 +1,258 @@
+//! Do the scripts do to a node what the port promises?
+
+use crate::server::{Server, host, over_both};
+use async_trait::async_trait;
+use bldr_adapters_ssh::{Pool, SshMasters, SshMinions, SshSettings, Transport};
+use bldr_core::{
+    address::MasterAddress,
+    error::PortErrorKind,
+    fleet::{Host, MasterKey},
+    ports::{Change, HighstateMode, Masters, Minions, Repointing},
+};
+use bldr_testkit::contract::minions::{BUILD_VARS, Bench, CONFIG, DUE, HighstateEnd, TRUSTED, suite};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+const KEY: &str = "-----BEGIN PUBLIC KEY-----\nbmV3IG1hc3Rlcg==\n-----END PUBLIC KEY-----\n";
+const REPOINTING: &str = "/var/lib/bldr/repointing";
+
+struct Node {
+    server: Server,
+    minions: SshMinions,
+    pool: Pool,
+}
+
+impl Node {
+    fn new(transport: Transport, user: &str) -> Self {
+        let server = Server::start();
+        let pool = Pool::new(SshSettings { user: user.into(), ..server.settings(transport) });
+        Self { server, minions: SshMinions::new(pool.clone()), pool }
+    }
+
+    fn to(&self) -> Repointing {
+        Repointing { address: self.address(), key: self.master_key() }
+    }
+
+    async fn pointed_elsewhere(&self) {
+        self.put(CONFIG, Some("master: 10.9.9.9\n")).await;
+        self.put(TRUSTED, Some(&KEY.replace("bmV3", "b2xk"))).await;
+    }
+
+    fn mode(&self, path: &str) -> u32 {
+        fs::metadata(self.server.inside(path)).unwrap().permissions().mode() & 0o7777
+    }
+}
+
+#[async_trait]
+impl Bench for Node {
+    fn minions(&self) -> &dyn Minions {
+        &self.minions
+    }
+    fn host(&self) -> Host {
+        host(1)
+    }
+    fn address(&self) -> MasterAddress {
+        "10.77.0.12".parse().unwrap()
+    }
+    fn master_key(&self) -> MasterKey {
+        MasterKey::from_pem(KEY).unwrap()
+    }
+    async fn put(&self, path: &str, content: Option<&str>) {
+        let path = self.server.inside(path);
+        match content {
+            Some(content) => {
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, content).unwrap();
+            }
+            None => {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+    async fn get(&self, path: &str) -> Option<String> {
+        fs::read_to_string(self.server.inside(path)).ok()
+    }
+    async fn backups(&self, name: &str) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.server.inside("/var/lib/bldr/backup")) else { return vec![] };
+        let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        files.retain(|file| file.file_name().unwrap().to_string_lossy().strip_prefix(name).is_some_and(|rest| rest.starts_with(".2")));
+        files.sort();
+        files.iter().map(|file| fs::read_to_string(file).unwrap()).collect()
+    }
+    async fn set_highstate(&self, end: HighstateEnd) {
+        let state = |id: &str, result: bool| {
+            format!("{{\n \"local\": {{\n  \"file_|-{id}_|-/x_|-managed\": {{\"result\": {result}, \"changes\": {{}}}}\n }}\n}}\n")
+        };
+        let (exit, json) = match end {
+            HighstateEnd::Succeeds => ("0", state("web", true)),
+            HighstateEnd::Fails { state: id } => ("2", state(&id, false)),
+            HighstateEnd::RendersError => ("1", "{\"local\": [\"Rendering SLS 'base:web' failed: secret\"]}".into()),
+        };
+        fs::write(self.server.dir.path().join("highstate.exit"), exit).unwrap();
+        fs::write(self.server.dir.path().join("highstate.json"), json).unwrap();
+    }
+}
+
+over_both! {
+    async fn the_contract_is_kept_as_root(transport) {
+        suite(&Node::new(transport, "root")).await;
+    }
+
+    async fn the_contract_is_kept_with_sudo(transport) {
+        suite(&Node::new(transport, "deploy")).await;
+    }
+
+    async fn a_whole_remastering_takes_one_connection_and_five_commands(transport) {
+        let node = Node::new(transport, "root");
+        node.pointed_elsewhere().await;
+        node.set_highstate(HighstateEnd::Succeeds).await;
+        node.minions.read(&host(1)).await.unwrap();
+        node.minions.read(&host(1)).await.unwrap();
+        node.minions.write_build_vars(&host(1), "eA==").await.unwrap();
+        assert_eq!(node.minions.repoint(&host(1), &node.to()).await.unwrap(), Change::Made);
+        assert!(node.minions.highstate(&host(1), HighstateMode::Apply).await.unwrap().succeeded);
+        node.minions.release(&host(1)).await;
+        assert_eq!((node.pool.traffic().commands, node.pool.traffic().connects), (5, 1));
+        assert_eq!(node.server.calls("systemctl"), ["stop salt-minion.service", "start salt-minion.service"]);
+        assert_eq!(node.server.calls("salt-call"), ["--out=json --retcode-passthrough state.highstate"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_and_what_is_placed_has_the_right_modes() {
+    let node = Node::new(Transport::Thrussh, "root");
+    node.pointed_elsewhere().await;
+    fs::set_permissions(node.server.inside(CONFIG), fs::Permissions::from_mode(0o640)).unwrap();
+    for text in ["b25l", "dHdv"] {
+        node.minions.write_build_vars(&host(1), text).await.unwrap();
+    }
+    node.minions.repoint(&host(1), &node.to()).await.unwrap();
+    let modes = [CONFIG, TRUSTED, BUILD_VARS, "/var/lib/bldr", "/var/lib/bldr/backup"].map(|path| node.mode(path));
+    assert_eq!(modes, [0o640, 0o644, 0o644, 0o755, 0o700]);
+    for file in fs::read_dir(node.server.inside("/var/lib/bldr/backup")).unwrap() {
+        assert_eq!(file.unwrap().metadata().unwrap().permissions().mode() & 0o7777, 0o600);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ten_newest_backups_are_kept() {
+    let node = Node::new(Transport::Thrussh, "root");
+    for number in 0..13 {
+        node.minions.write_build_vars(&host(1), &number.to_string()).await.unwrap();
+    }
+    let kept: Vec<String> = (2..12).map(|number| number.to_string()).collect();
+    assert_eq!(node.backups("build-vars.json.b64").await, kept);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repointing_that_is_killed_anywhere_is_completed_by_the_next() {
+    for verb in ["stop", "start"] {
+        let node = Node::new(Transport::Thrussh, "root");
+        node.pointed_elsewhere().await;
+        let trap = node.server.dir.path().join(format!("kill-at-{verb}"));
+        fs::write(&trap, "").unwrap();
+        assert!(node.minions.repoint(&host(1), &node.to()).await.is_err(), "killed at {verb}");
+        let files = node.minions.read(&host(1)).await.unwrap();
+        assert!(files.highstate_due, "killed at {verb}");
+        assert_eq!(files.trusted_key, None, "a minion that is down trusts nobody");
+        fs::remove_file(trap).unwrap();
+        assert_eq!(node.minions.repoint(&host(1), &node.to()).await.unwrap(), Change::Made);
+        assert_eq!(node.server.calls("systemctl").last().map(String::as_str), Some("start salt-minion.service"));
+        assert_eq!(node.get(CONFIG).await.unwrap(), "master: 10.77.0.12\n");
+        assert_eq!(node.get(TRUSTED).await.unwrap(), KEY);
+        assert_eq!(node.get(REPOINTING).await, None);
+        node.put(DUE, None).await;
+        assert_eq!(node.minions.repoint(&host(1), &node.to()).await.unwrap(), Change::NotNeeded);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_highstate_starts_a_minion_that_a_killed_repointing_left_down() {
+    let node = Node::new(Transport::Thrussh, "root");
+    node.put(REPOINTING, Some("10.77.0.12\n")).await;
+    node.set_highstate(HighstateEnd::Succeeds).await;
+    node.minions.highstate(&host(1), HighstateMode::Apply).await.unwrap();
+    assert_eq!(node.server.calls("systemctl"), ["restart salt-minion.service"]);
+    assert_eq!(node.get(REPOINTING).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_minion_that_cannot_be_stopped_is_told_and_one_without_a_unit_is_fine() {
+    let node = Node::new(Transport::Thrussh, "root");
+    node.pointed_elsewhere().await;
+    let exit = node.server.dir.path().join("systemctl.exit");
+    fs::write(&exit, "1").unwrap();
+    let error = node.minions.repoint(&host(1), &node.to()).await.unwrap_err();
+    assert!(error.to_string().contains("systemctl stop salt-minion failed (exit 1)"), "{error}");
+    assert_eq!(node.get(CONFIG).await.unwrap(), "master: 10.9.9.9\n");
+    fs::write(&exit, "5").unwrap();
+    assert_eq!(node.minions.repoint(&host(1), &node.to()).await.unwrap(), Change::Made);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_win_over_the_new_master_are_told_before_anything_changes() {
+    let node = Node::new(Transport::Thrussh, "root");
+    node.pointed_elsewhere().await;
+    for (path, text, sign) in [
+        ("/etc/salt/minion.d/99-master.conf", "master: 10.9.9.9\n", "/etc/salt/minion.d/99-master.conf"),
+        ("/etc/salt/minion.d/finger.conf", "master_finger: 'ab:cd'\n", "master_finger"),
+    ] {
+        node.put(path, Some(text)).await;
+        let error = node.minions.repoint(&host(1), &node.to()).await.unwrap_err();
+        assert!(error.kind == PortErrorKind::Refused && error.to_string().contains(sign), "{error}");
+        node.put(path, None).await;
+    }
+    assert_eq!((node.get(CONFIG).await.unwrap(), node.get(DUE).await), ("master: 10.9.9.9\n".into(), None));
+    assert!(node.server.calls("systemctl").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_looked_for_where_salt_keeps_them() {
+    let node = Node::new(Transport::Thrussh, "root");
+    node.pointed_elsewhere().await;
+    node.put(CONFIG, Some("master: 10.9.9.9\npki_dir: /nowhere # old\n")).await;
+    node.put("/etc/salt/minion.d/pki.conf", Some("pki_dir: \"/etc/salt/other\"\n")).await;
+    node.minions.repoint(&host(1), &node.to()).await.unwrap();
+    assert_eq!(node.get("/etc/salt/other/minion_master.pub").await.as_deref(), Some(KEY));
+    assert_eq!(node.minions.read(&host(1)).await.unwrap().trusted_key.as_deref(), Some(KEY));
+    assert_eq!(node.mode("/etc/salt/other"), 0o700);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_is_a_link_stays_one() {
+    let node = Node::new(Transport::Thrussh, "root");
+    node.put("/etc/salt/real", Some("master: 10.9.9.9\n")).await;
+    std::os::unix::fs::symlink("real", node.server.inside(CONFIG)).unwrap();
+    node.minions.repoint(&host(1), &node.to()).await.unwrap();
+    assert_eq!(node.get("/etc/salt/real").await.unwrap(), "master: 10.77.0.12\n");
+    assert_eq!(fs::read_link(node.server.inside(CONFIG)).unwrap(), Path::new("real"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_highstate_without_end_is_an_answer() {
+    let node = Node::new(Transport::Thrussh, "root");
+    let settings = SshSettings { highstate_timeout: std::time::Duration::from_secs(1), ..node.pool.settings().clone() };
+    fs::write(node.server.dir.path().join("bin/salt-call"), "#!/bin/sh\nexec sleep 30\n").unwrap();
+    let ended = SshMinions::new(Pool::new(settings)).highstate(&host(1), HighstateMode::Apply).await.unwrap();
+    assert!(!ended.succeeded && ended.summary.contains("within 1 s"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_shows_its_key() {
+    let node = Node::new(Transport::Thrussh, "root");
+    let masters = SshMasters::new(node.pool.clone());
+    assert_eq!(masters.public_key(&host(1)).await.unwrap_err().kind, PortErrorKind::NotFound);
+    node.put("/etc/salt/pki/master/master.pub", Some("nonsense")).await;
+    assert_eq!(masters.public_key(&host(1)).await.unwrap_err().kind, PortErrorKind::Malformed);
+    node.put("/etc/salt/pki/master/master.pub", Some(KEY)).await;
+    assert_eq!(masters.public_key(&host(1)).await.unwrap(), node.master_key());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_cannot_be_read_are_an_error_and_not_absent() {
+    let node = Node::new(Transport::Thrussh, "root");
+    fs::create_dir_all(node.server.inside(BUILD_VARS)).unwrap();
+    assert_eq!(node.minions.read(&host(1)).await.unwrap_err().kind, PortErrorKind::Refused);
+    fs::remove_dir(node.server.inside(BUILD_VARS)).unwrap();
+    fs::write(node.server.inside(BUILD_VARS), b"\xff\xfe").unwrap();
+    assert_eq!(node.minions.read(&host(1)).await.unwrap_err().kind, PortErrorKind::Malformed);
+}

@@ -1,0 +1,230 @@
+//! Where do these tests connect to? A stock sshd on a loopback port, in a mount namespace where /etc, /var/lib and /run
+//! are its own: what the scripts write there never reaches this machine.
+
+use bldr_adapters_ssh::{Pool, SshSettings, Transport};
+use bldr_core::fleet::Host;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+};
+use tempfile::TempDir;
+
+const NAMESPACE: &str = r#"set -eu
+dir=$1
+mount -t tmpfs -o mode=755 tmpfs "$dir/ns"
+mkdir "$dir/ns/eu" "$dir/ns/ew" "$dir/ns/vu" "$dir/ns/vw"
+mount -t overlay -o "lowerdir=/etc,upperdir=$dir/ns/eu,workdir=$dir/ns/ew" overlay /etc
+mount -t overlay -o "lowerdir=/var/lib,upperdir=$dir/ns/vu,workdir=$dir/ns/vw" overlay /var/lib
+mount --bind "$dir/bin" /usr/local/bin
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir /run/sshd
+echo 'deploy:x:7001:7001::/:/bin/sh' >>/etc/passwd
+echo 'bare:x:7002:7002::/:/bin/sh' >>/etc/passwd
+printf 'deploy:*:19000::::::\nbare:*:19000::::::\n' >>/etc/shadow
+echo 'deploy ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/zz-deploy
+chmod 0440 /etc/sudoers.d/zz-deploy
+cp "$dir/authorized" /etc/ssh/authorized
+chmod 0644 /etc/ssh/authorized
+rm -rf /etc/salt /var/lib/bldr /etc/build-vars.json.b64
+exec /usr/sbin/sshd -D -e -f "$dir/sshd_config"
+"#;
+
+// Answers as the test has decided, and says what it was asked.
+const SALT_CALL: &str = "#!/bin/sh\necho \"$@\" >>DIR/salt-call.log\ncat DIR/highstate.json\nexit \"$(cat DIR/highstate.exit)\"\n";
+// Kills the script that called it where the test wants to see a script die there.
+const SYSTEMCTL: &str =
+    "#!/bin/sh\necho \"$@\" >>DIR/systemctl.log\n[ ! -e DIR/kill-at-$1 ] || kill -9 $PPID\nexit \"$(cat DIR/systemctl.exit)\"\n";
+
+/// A running sshd.
+pub struct Server {
+    process: Child,
+    pub port: u16,
+    pub dir: TempDir,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        // What is left are the sessions of clients that are gone as well.
+    }
+}
+
+pub fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Makes a key pair and returns the private one's path.
+pub fn keygen(folder: &Path, name: &str, options: &[&str]) -> PathBuf {
+    let path = folder.join(name);
+    let path_text = path.to_string_lossy().into_owned();
+    let passphrase: &[&str] = if options.contains(&"-N") { &[] } else { &["-N", ""] };
+    run("ssh-keygen", &[&["-q", "-f", &path_text, "-C", "test"], options, passphrase].concat());
+    path
+}
+
+pub fn public(path: &Path) -> String {
+    fs::read_to_string(path.with_extension("pub")).unwrap()
+}
+
+impl Server {
+    /// An sshd with an ed25519 host key, which lets in whoever has `client` or `other`.
+    pub fn start() -> Self {
+        Self::with("")
+    }
+
+    /// One with more lines in its configuration. `HostKey` lines replace the usual host key.
+    pub fn with(lines: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path();
+        for folder in ["ns", "bin"] {
+            fs::create_dir(path.join(folder)).unwrap();
+        }
+        keygen(path, "client", &["-t", "ed25519"]);
+        keygen(path, "host_ed25519", &["-t", "ed25519"]);
+        fs::write(path.join("authorized"), public(&path.join("client"))).unwrap();
+        for (name, text) in [("salt-call", SALT_CALL), ("systemctl", SYSTEMCTL)] {
+            fs::write(path.join("bin").join(name), text.replace("DIR", &path.to_string_lossy())).unwrap();
+            run("chmod", &["755", &path.join("bin").join(name).to_string_lossy()]);
+        }
+        fs::write(path.join("systemctl.exit"), "0").unwrap();
+        for _ in 0..5 {
+            if let Some((process, port, log)) = launch(path, lines) {
+                return Self { process, port, dir, log };
+            }
+        }
+        panic!("sshd did not start");
+    }
+
+    /// The client key that is let in.
+    pub fn key(&self) -> PathBuf {
+        self.dir.path().join("client")
+    }
+
+    /// Lets in another key as well.
+    pub fn authorize(&self, key: &Path) {
+        let file = self.inside("/etc/ssh/authorized");
+        let text = fs::read_to_string(&file).unwrap() + &public(key);
+        fs::write(file, text).unwrap();
+    }
+
+    /// A path of the server's own file system.
+    pub fn inside(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.process.id()))
+    }
+
+    /// The host key as known_hosts has it.
+    pub fn host_line(&self) -> String {
+        let key = public(&self.dir.path().join("host_ed25519"));
+        format!("[127.0.0.1]:{} {}\n", self.port, key.trim().trim_end_matches(" test"))
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
+    /// Settings that know nothing of this machine's user: one key, root, and a known_hosts of its own.
+    pub fn settings(&self, transport: Transport) -> SshSettings {
+        let endpoints = (1..=40).map(|n| (host(n).node, self.address())).collect();
+        SshSettings {
+            transport,
+            user: "root".into(),
+            endpoints,
+            home: self.dir.path().into(),
+            config: None,
+            key_files: vec![self.key()],
+            keypairs: None,
+            agent: None,
+            known_hosts: self.dir.path().join("known_hosts"),
+            ..SshSettings::default()
+        }
+    }
+
+    pub fn pool(&self, transport: Transport) -> Pool {
+        Pool::new(self.settings(transport))
+    }
+
+    pub fn known_hosts(&self) -> String {
+        fs::read_to_string(self.dir.path().join("known_hosts")).unwrap_or_default()
+    }
+
+    pub fn learn(&self, text: &str) {
+        fs::write(self.dir.path().join("known_hosts"), text).unwrap();
+    }
+
+    /// How many logins it has accepted.
+    pub fn logins(&self) -> usize {
+        self.log.lock().unwrap().iter().filter(|line| line.starts_with("Accepted publickey")).count()
+    }
+
+    /// Kills the sessions, not the server.
+    pub fn kill_sessions(&self) {
+        let pid = self.process.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        for child in children.split_whitespace() {
+            run("kill", &["-9", child]);
+        }
+    }
+
+    /// What a stub was asked so far, a call a line.
+    pub fn calls(&self, program: &str) -> Vec<String> {
+        let log = fs::read_to_string(self.dir.path().join(format!("{program}.log"))).unwrap_or_default();
+        log.lines().map(Into::into).collect()
+    }
+}
+
+type Launched = (Child, u16, Arc<Mutex<Vec<String>>>);
+
+/// A port that was free a moment ago; somebody else may have taken it since.
+fn launch(path: &Path, lines: &str) -> Option<Launched> {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let dir = path.to_string_lossy();
+    let host_key = if lines.contains("HostKey ") { String::new() } else { format!("HostKey {dir}/host_ed25519\n") };
+    let config = format!(
+        "{}\n{host_key}Port {port}\nListenAddress 127.0.0.1\nPidFile none\nUsePAM no\nStrictModes no\nPasswordAuthentication no\n\
+         KbdInteractiveAuthentication no\nAuthorizedKeysFile /etc/ssh/authorized\nPermitRootLogin yes\nMaxStartups 200\nUseDNS no\n",
+        lines.replace("DIR", &dir)
+    );
+    fs::write(path.join("sshd_config"), config).unwrap();
+    let mut process = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", NAMESPACE, "sh", &dir])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let log = Arc::new(Mutex::new(Vec::new()));
+    if !lines.by_ref().any(|line| line.starts_with("Server listening")) {
+        let _ = process.wait();
+        return None;
+    }
+    let heard = log.clone();
+    std::thread::spawn(move || lines.for_each(|line| heard.lock().unwrap().push(line)));
+    Some((process, port, log))
+}
+
+/// A node; all of them are the same server.
+pub fn host(number: u64) -> Host {
+    Host { node: format!("harbor--ci--{number}").parse().unwrap(), address: "192.0.2.1".parse().unwrap() }
+}
+
+/// The same test over both transports.
+macro_rules! over_both {
+    ($($(#[$doc:meta])* async fn $name:ident($transport:ident) $body:block)*) => {
+        $(async fn $name($transport: bldr_adapters_ssh::Transport) $body)*
+        mod over_thrussh {
+            $($(#[$doc])* #[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(bldr_adapters_ssh::Transport::Thrussh).await })*
+        }
+        mod over_system_ssh {
+            $($(#[$doc])* #[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(bldr_adapters_ssh::Transport::System).await })*
+        }
+    };
+}
+pub(crate) use over_both;
