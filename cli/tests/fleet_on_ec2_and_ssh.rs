@@ -1,0 +1,244 @@
+//! Does the program re-master a fleet of real parts: EC2's API, stock OpenSSH servers, files on disk?
+#![cfg(feature = "lab")]
+
+use bldr_core::{build_vars::BuildVars, context::Context, name::StackName};
+use bldr_testkit::{
+    lab::{Begins, Convention, Host, InstanceSpec, Lab, REGION},
+    salt,
+    spec::made_up_context,
+};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Output};
+
+const OLD: &str = "10.77.0.10";
+const NEW: &str = "10.77.0.20";
+const CONFIG: &str = "/etc/salt/minion";
+const TRUSTED: &str = "/etc/salt/pki/minion/minion_master.pub";
+const BUILD_VARS: &str = "/etc/build-vars.json.b64";
+
+/// What stands in a stack's place: its nodes, how they are tagged, and whether they run.
+const STACKS: [(&str, u64, Convention, Begins); 11] = [
+    ("beacon--ci", 1, Convention::CloudFormation, Begins::Running),
+    ("beacon--prod", 1, Convention::Cluster, Begins::Running),
+    ("ferry--demo", 1, Convention::Cluster, Begins::Running),
+    ("ferry--end2end", 1, Convention::CloudFormation, Begins::Running),
+    ("ferry--prod", 1, Convention::Cluster, Begins::Running),
+    ("harbor--ci", 1, Convention::Cluster, Begins::Running),
+    ("harbor--prod", 2, Convention::Cluster, Begins::Running),
+    ("lantern--demo", 1, Convention::Cluster, Begins::Stopped),
+    ("lantern--prod", 1, Convention::Cluster, Begins::Running),
+    ("quill--ci", 1, Convention::CloudFormation, Begins::Running),
+    ("quill--prod", 1, Convention::Cluster, Begins::Running),
+];
+
+struct Fleet {
+    lab: Lab,
+    home: PathBuf,
+    hosts: BTreeMap<String, Host>,
+    _folder: tempfile::TempDir,
+}
+
+fn key(master: &str) -> String {
+    salt::made_up_key(master)
+}
+
+/// Masters `a` and `b` and every stack of [`STACKS`] under `a`, on hosts; contexts, project file and settings in a home.
+async fn fleet(transport: &str) -> Fleet {
+    Lab::available().unwrap();
+    let lab = Lab::new().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().to_path_buf();
+    fs::create_dir_all(home.join(".cfn/contexts")).unwrap();
+    let mut specs = Vec::new();
+    for (master, address) in [("master-server--a", OLD), ("master-server--b", NEW)] {
+        let mut spec = InstanceSpec::new(master).file("/etc/salt/pki/master/master.pub", key(master), 0o644);
+        spec.private = Some(address.parse().unwrap());
+        specs.push(spec);
+    }
+    for (name, nodes, convention, begins) in STACKS {
+        let stack: StackName = name.parse().unwrap();
+        let text = made_up_context(&stack, nodes, OLD, REGION);
+        fs::write(home.join(format!(".cfn/contexts/{name}.json")), &text).unwrap();
+        let context = Context::parse(&text).unwrap();
+        for node in 1..=nodes {
+            let config = format!("# of {name}\nmaster: {OLD}\nid: {name}--{node}\n");
+            let vars = BuildVars::derived(&context, &stack.node(node)).encode();
+            let mut spec = InstanceSpec::new(name)
+                .file(CONFIG, config, 0o644)
+                .file(TRUSTED, key("master-server--a"), 0o644)
+                .file(BUILD_VARS, vars, 0o644);
+            (spec.node, spec.convention, spec.begins) = (node, convention, begins);
+            specs.push(spec);
+        }
+    }
+    let all = lab.instances(specs).await.unwrap();
+    let hosts = all.into_iter().map(|(_, host)| (host.name().to_owned(), host)).collect();
+    let projects: Vec<_> = ["beacon", "ferry", "harbor", "lantern", "quill"].iter().map(|p| format!("{p}:\n    aws: {{}}\n")).collect();
+    let defaults = format!("defaults:\n    aws:\n        region: {REGION}\n        ec2:\n            master_ip: {NEW} # shared\n");
+    fs::write(home.join("project.yaml"), format!("{defaults}master-server:\n    aws: {{}}\n{}", projects.concat())).unwrap();
+    let settings = json!({
+        "cloud": "aws",
+        "region": REGION,
+        "project-files": ["project.yaml"],
+        "ssh": {"transport": transport, "known-hosts": "known_hosts", "identities": [lab.key()], "config": "ssh_config"},
+    });
+    fs::write(home.join("settings.yaml"), settings.to_string()).unwrap();
+    fs::write(home.join("ssh_config"), format!("Host *\n  IdentitiesOnly yes\n  IdentityFile {}\n  UserKnownHostsFile {}\n", lab.key().display(), home.join("known_hosts").display())).unwrap();
+    Fleet { lab, home, hosts, _folder: folder }
+}
+
+impl Fleet {
+    async fn bldr(&self, args: &[&str]) -> Output {
+        let mut env = self.lab.ec2().await.unwrap().env();
+        env.push(("HOME".into(), self.home.display().to_string()));
+        let home = self.home.display().to_string();
+        let args = [&["--home", home.as_str()], args].concat();
+        self.lab.run_in_hub(env!("CARGO_BIN_EXE_bldr"), &args, &env).await.unwrap()
+    }
+
+    async fn json(&self, args: &[&str]) -> (Option<i32>, Vec<Value>) {
+        let output = self.bldr(&[args, &["--output", "json"]].concat()).await;
+        let text = String::from_utf8(output.stdout).unwrap();
+        let values = text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect();
+        eprintln!("{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), values)
+    }
+
+    async fn file(&self, node: &str, path: &str) -> Option<String> {
+        let content = self.hosts[node].read(path).await.unwrap();
+        content.map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    fn context(&self, stack: &str) -> String {
+        fs::read_to_string(self.home.join(format!(".cfn/contexts/{stack}.json"))).unwrap()
+    }
+
+    /// Whether everything about a node, and nothing else about it, is as its master wants it.
+    async fn assert_on(&self, node: &str, master: &str, address: &str) {
+        let stack = node.rsplit_once("--").unwrap().0;
+        assert_eq!(self.file(node, CONFIG).await.unwrap(), format!("# of {stack}\nmaster: {address}\nid: {node}\n"), "{node}");
+        assert_eq!(self.file(node, TRUSTED).await.unwrap(), key(master), "{node}");
+        let vars = BuildVars::decode(&self.file(node, BUILD_VARS).await.unwrap()).unwrap();
+        assert_eq!(vars.master().unwrap().as_str(), address, "{node}");
+        assert!(self.context(stack).contains(&format!("\"master_ip\": \"{address}\"")), "{node}");
+    }
+
+    /// The stub's log: one line for every salt-call.
+    async fn highstates(&self, node: &str) -> usize {
+        let log = self.file(node, "/var/log/salt/stub.log").await.unwrap_or_default();
+        log.lines().filter(|line| line.contains("state.highstate")).count()
+    }
+}
+
+fn outcomes(events: &[Value]) -> BTreeMap<String, String> {
+    let last = events.last().unwrap();
+    assert_eq!(last["event"], "run_finished", "{last}");
+    serde_json::from_value(last["outcomes"].clone()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_changes_masters_over_thrussh() {
+    a_fleet_changes_masters(&fleet("thrussh").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_changes_masters_over_the_systems_ssh() {
+    a_fleet_changes_masters(&fleet("system").await).await;
+}
+
+async fn a_fleet_changes_masters(fleet: &Fleet) {
+    let (code, listed) = fleet.json(&["master.list"]).await;
+    assert_eq!(code, Some(0));
+    let masters: Vec<_> = listed[0]["masters"].as_array().unwrap().iter().map(|m| json!([m["name"], m["address"], m["state"], m["preferred"]])).collect();
+    assert_eq!(masters, [json!(["master-server--a", OLD, "running", true]), json!(["master-server--b", NEW, "running", false])]);
+
+    let (code, events) = fleet.json(&["master.remaster:ferry--demo,master-server--b"]).await;
+    assert_eq!((code, outcomes(&events)), (Some(0), [("ferry--demo".to_owned(), "remastered".to_owned())].into()));
+    fleet.assert_on("ferry--demo--1", "master-server--b", NEW).await;
+    fleet.assert_on("ferry--prod--1", "master-server--a", OLD).await;
+
+    let before = fleet.context("harbor--prod");
+    let (code, events) = fleet.json(&["master.remaster_all:master-server--b", "--yes"]).await;
+    let ended = outcomes(&events);
+    assert_eq!(code, Some(0), "{ended:?}");
+    for (stack, nodes, _, begins) in STACKS {
+        assert_eq!(ended[stack], if stack == "ferry--demo" { "already_there" } else { "remastered" });
+        for node in 1..=nodes {
+            let node = format!("{stack}--{node}");
+            if begins == Begins::Running {
+                fleet.assert_on(&node, "master-server--b", NEW).await;
+                assert_eq!(fleet.highstates(&node).await, 1, "{node}");
+            }
+        }
+    }
+    assert_eq!(fleet.context("harbor--prod"), before.replace(OLD, NEW), "nothing but the address has changed");
+    let state = fleet.hosts["lantern--prod--1"].shell("stat -c '%a %U' /var/lib/bldr/backup /var/lib/bldr/backup/* | sort -u").await.unwrap();
+    assert_eq!(state.trim(), "600 root\n700 root");
+
+    // A second run finds nothing to do, and leaves the sleeping stack asleep.
+    let (code, events) = fleet.json(&["master.remaster_all:master-server--b", "--yes"]).await;
+    assert_eq!(code, Some(0));
+    assert!(outcomes(&events).values().all(|outcome| outcome == "already_there" || outcome == "skipped"), "{events:?}");
+    let (_, plan) = fleet.json(&["master.remaster_all:master-server--b,plan=yes"]).await;
+    assert_eq!(plan[0]["lanes"], json!([]));
+    assert_eq!(fleet.highstates("harbor--prod--2").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_day_costs_only_what_it_must() {
+    let fleet = fleet("thrussh").await;
+    // A dead host, a failing highstate, a changed host key, a context that is none.
+    fleet.hosts["ferry--end2end--1"].kill().await.unwrap();
+    fleet.hosts["harbor--ci--1"].write("/etc/salt/stub", b"rc=2\n", 0o644).await.unwrap();
+    fs::write(fleet.home.join(".cfn/contexts/beacon--ci.json"), "{\"ec2\": ").unwrap();
+    let public = fleet.hosts["quill--ci--1"].public().unwrap();
+    fs::write(fleet.home.join("known_hosts"), format!("{public} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n")).unwrap();
+
+    let (code, events) = fleet.json(&["master.remaster_all:master-server--b", "--yes"]).await;
+    let (ended, reasons) = (outcomes(&events), &events.last().unwrap()["reasons"]);
+    assert_eq!(code, Some(1), "{ended:?}");
+    for (stack, outcome, reason) in [
+        ("beacon--ci", "failed", "not JSON"),
+        ("beacon--prod", "held", "beacon--ci"),
+        ("ferry--demo", "remastered", ""),
+        ("ferry--end2end", "failed", "ferry--end2end--1"),
+        ("ferry--prod", "held", "ferry--end2end"),
+        ("harbor--ci", "failed", "motd"),
+        ("harbor--prod", "held", "harbor--ci"),
+        ("lantern--demo", "remastered", ""),
+        ("lantern--prod", "remastered", ""),
+        ("quill--ci", "failed", "ssh-keygen -R"),
+        ("quill--prod", "held", "quill--ci"),
+    ] {
+        assert_eq!(ended[stack], outcome, "{stack}: {reasons}");
+        assert!(reasons[stack].as_str().unwrap_or_default().contains(reason), "{stack}: {}", reasons[stack]);
+    }
+    for held in ["beacon--prod--1", "ferry--prod--1", "harbor--prod--1", "quill--prod--1", "quill--ci--1"] {
+        fleet.assert_on(held, "master-server--a", OLD).await;
+    }
+    fleet.assert_on("harbor--ci--1", "master-server--b", NEW).await;
+
+    // What can be mended is mended, and running again finishes it.
+    fleet.hosts["harbor--ci--1"].write("/etc/salt/stub", b"rc=0\n", 0o644).await.unwrap();
+    fs::remove_file(fleet.home.join("known_hosts")).unwrap();
+    let (_, events) = fleet.json(&["master.remaster_all:master-server--b", "--yes"]).await;
+    let ended = outcomes(&events);
+    assert_eq!((ended["harbor--ci"].as_str(), ended["harbor--prod"].as_str(), ended["quill--prod"].as_str()), ("remastered", "remastered", "remastered"));
+    fleet.assert_on("harbor--prod--2", "master-server--b", NEW).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_aws_nothing_is_touched_and_the_code_is_4() {
+    let fleet = fleet("thrussh").await;
+    let home = fleet.home.display().to_string();
+    let env = |region: &str, endpoint: &str| -> Vec<(String, String)> {
+        let pairs = [("AWS_ENDPOINT_URL", endpoint), ("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_REGION", region), ("HOME", &home)];
+        pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).into()
+    };
+    let args = ["--home", &home, "master.remaster_all:master-server--b", "--yes"];
+    let output = fleet.lab.run_in_hub(env!("CARGO_BIN_EXE_bldr"), &args, &env(REGION, "http://127.0.0.1:9")).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("127.0.0.1:9"), "{said}");
+    fleet.assert_on("harbor--ci--1", "master-server--a", OLD).await;
+}
