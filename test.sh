@@ -79,6 +79,35 @@ documentation() {
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --quiet
 }
 
+# What is still there of a command that has ended, in a process namespace that is only for that. Zombies do not count.
+nothing_is_left() {
+    "$@"
+    local code=$? process args left
+    # What was just killed takes a moment to be gone.
+    for _ in {1..25}; do
+        left=()
+        for process in /proc/[0-9]*; do
+            [[ $process != /proc/1 ]] || continue
+            { mapfile -d '' -t args <"$process/cmdline"; } 2>/dev/null || continue
+            ((${#args[@]} == 0)) || left+=("${args[*]}")
+        done
+        ((${#left[@]})) || return "$code"
+        sleep 0.2
+    done
+    printf 'left behind: %s\n' "${left[@]}" >&2
+    return 1
+}
+export -f nothing_is_left
+
+# Runs a command where whatever it leaves behind is seen, and ends with it; that needs root.
+contained() {
+    if unshare --mount --pid --fork --mount-proc true 2>/dev/null; then
+        unshare --mount --pid --fork --kill-child --mount-proc bash -c 'nothing_is_left "$@"' contained "$@"
+    else
+        "$@"
+    fi
+}
+
 install_packages
 if ! has cargo; then
     echo "test.sh: cargo is missing; install Rust from https://rustup.rs and run this again" >&2
@@ -104,7 +133,7 @@ part "format" cargo fmt --all --check
 part "shell scripts" shell_scripts
 part "lints" cargo clippy --workspace --all-targets --all-features --quiet -- -D warnings
 part "documentation" documentation
-part "tests" cargo nextest run "${tests[@]}"
+part "tests" contained cargo nextest run "${tests[@]}"
 part "examples in the documentation" cargo test --workspace --all-features --doc --quiet
 if has cargo-deny; then
     part "dependencies" cargo deny --all-features check
