@@ -178,8 +178,9 @@ on "$1" "$2" 'sudo salt-call state.highstate --out=json --retcode-passthrough' >
             if used.last() != Some(&0.0) {
                 eprint!("{name}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
             }
-            const COUNT: &str = "grep -c 'Accepted publickey' /var/log/auth.log; grep -c 'Starting session: command' /var/log/auth.log
-                grep -c '^master: 10.77.0.20$' /etc/salt/minion; grep -c state.highstate /var/log/salt/stub.log; true";
+            const COUNT: &str = r#"count() { grep -c "$@" || true; }
+                count 'Accepted publickey' /var/log/auth.log; count 'Starting session: command' /var/log/auth.log
+                count '^master: 10.77.0.20$' /etc/salt/minion; touch /var/log/salt/stub.log; count state.highstate /var/log/salt/stub.log"#;
             let counted = try_join_all(self.minions.iter().map(|(_, host)| host.shell(COUNT))).await?;
             let counts: Vec<Vec<usize>> =
                 counted.iter().map(|text| text.split_whitespace().map(|n| n.parse().unwrap_or(0)).collect()).collect();
