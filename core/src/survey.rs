@@ -82,10 +82,23 @@ pub enum Depth {
 /// # Errors
 /// Where the inventory or the list of contexts cannot be read: then nothing is known.
 pub async fn survey(sources: &Sources<'_>, depth: impl Fn(&StackName) -> Depth) -> PortResult<Fleet> {
+    let mut fleet = list(sources).await?;
+    deepen(&mut fleet, sources, depth).await;
+    Ok(fleet)
+}
+
+/// The fleet as far as one question to the inventory and one to the store go.
+///
+/// # Errors
+/// As [`survey`].
+pub async fn list(sources: &Sources<'_>) -> PortResult<Fleet> {
     let (instances, contexts, sleepers) =
         futures::try_join!(sources.inventory.instances(), sources.contexts.list(), sources.sleepers.all())?;
-    let mut fleet = assembled(sources, instances, contexts, sleepers);
+    Ok(assembled(sources, instances, contexts, sleepers))
+}
 
+/// Reads contexts and nodes of a listed fleet, as deep as asked. What cannot be read becomes a fact in it.
+pub async fn deepen(fleet: &mut Fleet, sources: &Sources<'_>, depth: impl Fn(&StackName) -> Depth) {
     let wanted: Vec<StackName> = fleet.stacks.keys().filter(|name| depth(name) >= Depth::Context).cloned().collect();
     let mut read = stream::iter(wanted)
         .map(|name| async move {
@@ -117,7 +130,6 @@ pub async fn survey(sources: &Sources<'_>, depth: impl Fn(&StackName) -> Depth) 
             node.evidence = evidence;
         }
     }
-    Ok(fleet)
 }
 
 /// The fleet as far as lists go: stacks with their nodes in order.

@@ -11,7 +11,14 @@ use bldr_core::{
 use proptest::prelude::*;
 
 fn any_text() -> impl Strategy<Value = String> {
-    prop_oneof![any::<String>(), "[a-z_-]{1,8}", Just("master_ip".to_owned()), Just("ec2".to_owned()), Just("aws".to_owned()), Just("project".to_owned())]
+    prop_oneof![
+        any::<String>(),
+        "[a-z_-]{1,8}",
+        Just("master_ip".to_owned()),
+        Just("ec2".to_owned()),
+        Just("aws".to_owned()),
+        Just("project".to_owned())
+    ]
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -24,10 +31,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         "\\\\ud[89ab][0-9a-f]{2}".prop_map(|lone| json::parse(&format!("\"{lone}\"")).unwrap()),
     ];
     leaf.prop_recursive(4, 64, 8, |inner| {
-        prop_oneof![
-            proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::Array),
-            any_object(inner).prop_map(Value::Object),
-        ]
+        prop_oneof![proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::Array), any_object(inner).prop_map(Value::Object),]
     })
 }
 
@@ -129,12 +133,35 @@ fn python_and_we_agree_on_the_odd_ones() {
         ("{\"a\": 1, \"b\": 2, \"a\": 3}", "{\"a\": 3, \"b\": 2}"),
         ("\"\\ud83d\\ude00 \u{1F600} \\u007f \\/ \\u0041\"", "\"\\ud83d\\ude00 \\ud83d\\ude00 \\u007f / A\""),
         ("\"\\ud800x\"", "\"\\ud800x\""),
-        (" [ 1 , 2.50 , -0 , -0.0 , 1E5 , 1e-5 , 123456789012345678 , 9007199254740993.0 ] ", "[1, 2.5, 0, -0.0, 100000.0, 1e-05, 123456789012345678, 9007199254740992.0]"),
+        (
+            " [ 1 , 2.50 , -0 , -0.0 , 1E5 , 1e-5 , 123456789012345678 , 9007199254740993.0 ] ",
+            "[1, 2.5, 0, -0.0, 100000.0, 1e-05, 123456789012345678, 9007199254740992.0]",
+        ),
         ("[1e15, 1e16, 1.5e16, 0.0001, 0.00001, 1e100]", "[1000000000000000.0, 1e+16, 1.5e+16, 0.0001, 1e-05, 1e+100]"),
     ] {
         assert_eq!(json::parse(text).unwrap().to_string(), expected, "{text}");
     }
-    for wrong in ["", " ", "{", "[1,]", "{\"a\" 1}", "01", "1.", "+1", ".5", "\"\n\"", "\"\\x\"", "\"\\u12\"", "nul", "[1] 2", "{a: 1}", "'a'", "\u{feff}{}", "-", "1e"] {
+    for wrong in [
+        "",
+        " ",
+        "{",
+        "[1,]",
+        "{\"a\" 1}",
+        "01",
+        "1.",
+        "+1",
+        ".5",
+        "\"\n\"",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "nul",
+        "[1] 2",
+        "{a: 1}",
+        "'a'",
+        "\u{feff}{}",
+        "-",
+        "1e",
+    ] {
         assert!(json::parse(wrong).is_err(), "{wrong:?}");
     }
     assert_eq!(json::parse("{\"a\":\n  [1,\n   x]}").unwrap_err().to_string(), "not JSON: no value at line 3, column 4");
