@@ -127,7 +127,7 @@ if [[ $lab == yes ]] && ! { [[ $EUID == 0 ]] && unshare --net --mount --uts --pi
     lab=no
 fi
 tests=(--workspace --all-features)
-[[ $lab == yes ]] || tests+=(-E 'not binary(/^lab_/)')
+[[ $lab == yes ]] || tests+=(-E 'not binary(/^(lab|fleet_on)_/)')
 
 part "format" cargo fmt --all --check
 part "shell scripts" shell_scripts
