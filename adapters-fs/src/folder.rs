@@ -60,6 +60,12 @@ pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Whether an open file is still the one of that name.
+pub(crate) fn is_still(file: &File, path: &Path) -> bool {
+    let identity = |found: Metadata| (found.dev(), found.ino());
+    file.metadata().ok().map(identity) == fs::metadata(path).ok().map(identity)
+}
+
 /// Makes a folder for this user alone, and those above it; one that exists is left as it is.
 pub(crate) fn make(folder: &Path) -> PortResult<()> {
     if folder.is_dir() {
@@ -84,12 +90,8 @@ impl Folder {
 
     /// The files that are called `NAME.ending`: their NAMEs, in text order. Hidden ones are ours, not the caller's.
     pub(crate) fn names(&self, ending: &str) -> PortResult<Vec<String>> {
-        let list = failed("list", &self.0);
         let mut names = Vec::new();
-        for entry in match fs::read_dir(&self.0) {
-            Ok(entries) => entries,
-            Err(error) => return Err(list(error)),
-        } {
+        for entry in fs::read_dir(&self.0).map_err(failed("list", &self.0))? {
             let entry = entry.map_err(failed("list", &self.0))?;
             let name = entry.file_name();
             let Some(name) = name.to_str().and_then(|name| name.strip_suffix(ending)).filter(|name| !name.starts_with('.')) else {

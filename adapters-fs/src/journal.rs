@@ -1,0 +1,117 @@
+//! What happened in every run, when it is kept in files? One line of JSON a record, in `RUNS/RUN.jsonl`.
+
+use crate::{
+    failure::{failed, shown},
+    folder::{Folder, flush_folder, make},
+    off_thread::off_thread,
+};
+use async_trait::async_trait;
+use bldr_core::{
+    error::{PortError, PortErrorKind, PortResult},
+    event::RunId,
+    ports::{Journal, Record},
+};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+};
+
+/// The journals of all runs in a folder, one file each, for this user alone.
+#[derive(Debug, Clone)]
+pub struct FileJournal(Folder);
+
+impl FileJournal {
+    /// The journals in this folder. It is made when the first record is appended.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self(Folder::new(folder))
+    }
+
+    /// The file of a run. A run is named by whoever reads a journal, so its name is checked before it becomes a path.
+    fn file(&self, run: &RunId) -> PortResult<PathBuf> {
+        let name = &run.0;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+            let problem = "it is not the name of a run (such as 20261122-124301-k3f9)";
+            return Err(PortError::new(PortErrorKind::NotFound, format!("'{name}'"), problem).advise("'bldr runs' lists them"));
+        }
+        Ok(self.0.path().join(format!("{name}.jsonl")))
+    }
+
+    fn append_now(&self, run: &RunId, record: &Record) -> PortResult<()> {
+        let path = self.file(run)?;
+        let mut line = serde_json::to_vec(record).map_err(|error| {
+            PortError::new(PortErrorKind::Malformed, shown(&path), "a record cannot be written as JSON").caused_by(error)
+        })?;
+        line.push(b'\n');
+        make(self.0.path())?;
+        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path).map_err(failed("open", &path))?;
+        file.lock().map_err(failed("lock", &path))?;
+        let added = (|| {
+            let end = whole_lines(&mut file)?;
+            // Whatever follows the last whole line was cut off by a crash, and was never promised to anybody.
+            file.set_len(end)?;
+            file.write_all(&line).and_then(|()| file.sync_data()).inspect_err(|_| _ = file.set_len(end))?;
+            if end == 0 { flush_folder(self.0.path()) } else { Ok(()) }
+        })();
+        added.map_err(failed("write", &path))
+    }
+
+    fn read_now(&self, run: &RunId) -> PortResult<Vec<Record>> {
+        let path = self.file(run)?;
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(PortError::new(PortErrorKind::NotFound, format!("run {run}"), "there is no record of it")
+                    .advise("'bldr runs' lists those there are"));
+            }
+            Err(error) => return Err(failed("read", &path)(error)),
+        };
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+        let records = lines.enumerate().map(|(at, line)| {
+            serde_json::from_slice(line).map_err(|error| {
+                let subject = format!("{}:{}", shown(&path), at + 1);
+                PortError::new(PortErrorKind::Malformed, subject, "this line is no record of a run, or one of a newer bldr")
+                    .advise("the other lines are fine: take this one out, or use the bldr that wrote it")
+                    .caused_by(error)
+            })
+        });
+        records.collect()
+    }
+}
+
+/// Where the last whole line ends.
+fn whole_lines(file: &mut File) -> io::Result<u64> {
+    let mut end = file.seek(SeekFrom::End(0))?;
+    let mut block = vec![0; 4096];
+    while end > 0 {
+        let size = end.min(block.len() as u64);
+        file.seek(SeekFrom::Start(end - size))?;
+        let block = &mut block[..usize::try_from(size).unwrap_or(0)];
+        file.read_exact(block)?;
+        if let Some(at) = block.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(end - size + at as u64 + 1);
+        }
+        end -= size;
+    }
+    Ok(0)
+}
+
+#[async_trait]
+impl Journal for FileJournal {
+    async fn append(&self, run: &RunId, record: &Record) -> PortResult<()> {
+        let (this, run, record) = (self.clone(), run.clone(), record.clone());
+        off_thread(move || this.append_now(&run, &record)).await
+    }
+
+    async fn read(&self, run: &RunId) -> PortResult<Vec<Record>> {
+        let (this, run) = (self.clone(), run.clone());
+        off_thread(move || this.read_now(&run)).await
+    }
+
+    async fn runs(&self) -> PortResult<Vec<RunId>> {
+        let this = self.clone();
+        off_thread(move || Ok(this.0.names_if_any(".jsonl")?.into_iter().map(RunId).collect())).await
+    }
+}
