@@ -20,14 +20,14 @@ done
 say() { printf '\n== %s\n' "$*" >&2; }
 has() { command -v "$1" >/dev/null; }
 
-# Never in the way of the operator's own: snapshots are compared and not rewritten, nobody's AWS is asked.
+# Never in the way of the operator's own: snapshots are compared and not rewritten, nobody's AWS, agent or settings are used.
 export INSTA_UPDATE=no
-unset AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_ENDPOINT_URL
+unset BLDR_HOME SSH_AUTH_SOCK AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_ENDPOINT_URL
 export PATH="$PATH:/usr/sbin:/sbin"
 
 install_packages() {
     local missing=() row program package
-    local programs=(cc:gcc pkg-config:pkg-config git:git shellcheck:shellcheck ssh:openssh-client python3:python3)
+    local programs=(cc:build-essential pkg-config:pkg-config git:git shellcheck:shellcheck ssh:openssh-client python3:python3)
     if [[ $lab == yes ]]; then
         programs+=(sshd:openssh-server sudo:sudo ip:iproute2 unshare:util-linux pkill:procps)
     fi
