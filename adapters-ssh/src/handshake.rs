@@ -170,7 +170,7 @@ async fn attempt(mut handle: Checked, user: String, candidates: Vec<Candidate>, 
                 notes.push(candidate.name);
                 handle.authenticate_publickey(user.clone(), key).await.unwrap_or_default()
             }
-            With::Agent(socket) => match agent::connect(&socket, patience / 2).await {
+            With::Agent(socket) => match agent::connect(&socket, patience).await {
                 Err(reason) => {
                     notes.push(format!("{} (not usable: {reason})", candidate.name));
                     false

@@ -29,8 +29,8 @@ use tokio::{
 /// Opens connections that the system's `ssh` speaks. `~/.ssh/config` is honoured in full.
 pub struct SystemConnector {
     settings: Arc<SshSettings>,
-    /// Control sockets and configurations: short, private to this user, gone with the process.
-    folder: TempDir,
+    /// Control sockets and configurations: short, private to this user, gone with the last session.
+    folder: Arc<TempDir>,
     opened: AtomicU64,
 }
 
@@ -47,7 +47,7 @@ impl SystemConnector {
         let place = Some(std::env::temp_dir()).filter(|folder| folder.as_os_str().len() < 40).unwrap_or_else(|| "/tmp".into());
         let made = tempfile::Builder::new().prefix("bldr-").tempdir_in(&place);
         let folder = made.map_err(|error| SshError::Settings(format!("cannot make a folder in {}: {error}", place.display())))?;
-        Ok(Self { settings, folder, opened: AtomicU64::default() })
+        Ok(Self { settings, folder: Arc::new(folder), opened: AtomicU64::default() })
     }
 
     fn write_configuration(&self, route: &Route) -> Result<PathBuf, SshError> {
@@ -79,7 +79,7 @@ impl Connector for SystemConnector {
         // A connection that is set up does not read it again.
         let _ = fs::remove_file(&file);
         match opened {
-            Ok(Ok(session)) => Ok(Box::new(SystemSession { session: Some(session) })),
+            Ok(Ok(session)) => Ok(Box::new(SystemSession { session: Some(session), _folder: self.folder.clone() })),
             Ok(Err(error)) => Err(system_words::of(&error, route, &self.settings.known_hosts)),
             Err(_) => Err(SshError::Unreachable { place: route.place(), reason: format!("no answer within {} s", limit.as_secs_f32()) }),
         }
@@ -136,6 +136,8 @@ fn jump(via: &Route) -> String {
 /// A connection that the system's `ssh` speaks.
 struct SystemSession {
     session: Option<openssh::Session>,
+    /// Dropped after the session, which needs its socket to end the `ssh` behind it.
+    _folder: Arc<TempDir>,
 }
 
 impl SystemSession {
@@ -151,7 +153,8 @@ impl SystemSession {
 impl Session for SystemSession {
     async fn exec(&mut self, command: &str, stdin: &[u8], deadline: Duration) -> Result<Output, SshError> {
         let Some(session) = &self.session else { return Err(SshError::Stale) };
-        // Says nothing of the network, but without it a command would be tried over a connection that is gone.
+        // Says nothing of the network, but without it a command would be tried over a connection that is gone, and nobody
+        // could say whether it was sent.
         if session.check().await.is_err() {
             self.abandon().await;
             return Err(SshError::Stale);

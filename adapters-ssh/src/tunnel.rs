@@ -10,7 +10,7 @@ use std::{
     collections::{HashMap, VecDeque},
     io,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use thrussh::{ChannelMsg, client::Channel};
 use tokio::{
@@ -33,7 +33,14 @@ impl Drop for Bastion {
 
 /// The connections to bastions, shared by all nodes behind them.
 #[derive(Default)]
-pub(crate) struct Bastions(Mutex<HashMap<String, Vec<Arc<Mutex<Bastion>>>>>);
+pub(crate) struct Bastions(Mutex<HashMap<String, Connections>>);
+
+#[derive(Default)]
+struct Connections {
+    open: Vec<Arc<Mutex<Bastion>>>,
+    /// When connecting failed last, and how.
+    failure: Option<(Instant, String, String)>,
+}
 
 /// A host behind a bastion that does not answer holds up the opening of tunnels over its connection. The others go
 /// over another one meanwhile, up to this many.
@@ -46,17 +53,16 @@ impl Bastions {
     where
         F: Future<Output = Result<Bastion, SshError>>,
     {
+        let begun = Instant::now();
         let name = format!("{}@{}", via.user, via.place());
         let known = {
             let mut all = self.0.lock().await;
-            let open = all.entry(name.clone()).or_default();
+            let open = &mut all.entry(name.clone()).or_default().open;
             open.retain(|bastion| bastion.try_lock().map_or(true, |bastion| !bastion.handle.is_closed()));
             open.clone()
         };
-        for bastion in &known {
-            if let Ok(free) = bastion.clone().try_lock_owned() {
-                return Ok(free);
-            }
+        if let Some(free) = first_free(&known) {
+            return Ok(free);
         }
         if let Some(last) = known.last()
             && let Ok(free) = timeout(PATIENCE, last.clone().lock_owned()).await
@@ -65,24 +71,39 @@ impl Bastions {
             return Ok(free);
         }
         let mut all = self.0.lock().await;
-        let open = all.entry(name).or_default();
-        if open.len() < CONNECTIONS_A_BASTION {
+        let connections = all.entry(name).or_default();
+        // Whoever waited for an attempt shares how it ended: a bastion that is down costs one timeout, not one a node.
+        if let Some((at, place, reason)) = &connections.failure
+            && *at >= begun
+        {
+            return Err(SshError::Unreachable { place: place.clone(), reason: reason.clone() });
+        }
+        if let Some(free) = first_free(&connections.open) {
+            return Ok(free);
+        }
+        if connections.open.len() < CONNECTIONS_A_BASTION {
             // The list stays locked meanwhile, so that a hundred nodes that begin at once make one connection.
-            if let Some(free) = open.iter().find_map(|bastion| bastion.clone().try_lock_owned().ok()) {
-                return Ok(free);
-            }
-            let bastion = Arc::new(Mutex::new(connect().await?));
-            open.push(bastion.clone());
+            let connected = connect().await.inspect_err(|error| {
+                if let SshError::Unreachable { place, reason } = error {
+                    connections.failure = Some((Instant::now(), place.clone(), reason.clone()));
+                }
+            });
+            let bastion = Arc::new(Mutex::new(connected?));
+            connections.open.push(bastion.clone());
             drop(all);
             return Ok(bastion.lock_owned().await);
         }
-        let shortest = open.iter().min_by_key(|bastion| Arc::strong_count(bastion)).cloned();
+        let least_wanted = connections.open.iter().min_by_key(|bastion| Arc::strong_count(bastion)).cloned();
         drop(all);
-        match shortest {
+        match least_wanted {
             Some(bastion) => Ok(bastion.lock_owned().await),
             None => Err(SshError::Stale),
         }
     }
+}
+
+fn first_free(bastions: &[Arc<Mutex<Bastion>>]) -> Option<OwnedMutexGuard<Bastion>> {
+    bastions.iter().find_map(|bastion| bastion.clone().try_lock_owned().ok().filter(|bastion| !bastion.handle.is_closed()))
 }
 
 /// Opens a tunnel.

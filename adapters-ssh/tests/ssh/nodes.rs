@@ -166,6 +166,33 @@ async fn a_repointing_that_is_killed_anywhere_is_completed_by_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_repointing_that_is_killed_at_any_step_leaves_whole_files_and_is_completed() {
+    let node = Node::new(Transport::Thrussh, "root");
+    let trap = node.server.dir.path().join("kill-at-sync");
+    let (old, new) = ("master: 10.9.9.9\n", "master: 10.77.0.12\n");
+    for step in 0..40 {
+        node.pointed_elsewhere().await;
+        node.put(DUE, None).await;
+        fs::write(&trap, step.to_string()).unwrap();
+        let killed = node.minions.repoint(&host(1), &node.to()).await.is_err();
+        fs::remove_file(&trap).unwrap();
+        let config = node.get(CONFIG).await.unwrap();
+        assert!(config == old || config == new, "step {step}: {config}");
+        assert!(config == old || node.get(DUE).await.is_some(), "step {step}: what was changed is due");
+        if !killed {
+            assert!(step > 10, "only {step} steps");
+            return;
+        }
+        assert_eq!(node.minions.repoint(&host(1), &node.to()).await.unwrap(), Change::Made, "step {step}");
+        assert_eq!((node.get(CONFIG).await.as_deref(), node.get(TRUSTED).await.as_deref()), (Some(new), Some(KEY)), "step {step}");
+        assert_eq!(node.server.calls("systemctl").last().map(String::as_str), Some("start salt-minion.service"));
+        let left = fs::read_dir(node.server.inside("/etc/salt")).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(!left.into_iter().any(|name| name.to_string_lossy().contains("bldr-new")), "step {step} left something behind");
+    }
+    panic!("it never got to its end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_highstate_starts_a_minion_that_a_killed_repointing_left_down() {
     let node = Node::new(Transport::Thrussh, "root");
     node.put(REPOINTING, Some("10.77.0.12\n")).await;

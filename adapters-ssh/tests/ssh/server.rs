@@ -39,6 +39,10 @@ const SALT_CALL: &str = "#!/bin/sh\necho \"$@\" >>DIR/salt-call.log\ncat DIR/hig
 const SYSTEMCTL: &str =
     "#!/bin/sh\necho \"$@\" >>DIR/systemctl.log\n[ ! -e DIR/kill-at-$1 ] || kill -9 $PPID\nexit \"$(cat DIR/systemctl.exit)\"\n";
 
+// Every durable step of a script ends in a sync: kills the script at the one the test has chosen.
+const SYNC: &str = "#!/bin/sh\n[ -e DIR/kill-at-sync ] || exec /usr/bin/sync \"$@\"\nleft=$(cat DIR/kill-at-sync)\n\
+                    [ \"$left\" -gt 0 ] || { kill -9 $PPID; exit 1; }\necho $((left - 1)) >DIR/kill-at-sync\n";
+
 /// A running sshd.
 pub struct Server {
     process: Child,
@@ -90,7 +94,7 @@ impl Server {
         keygen(path, "client", &["-t", "ed25519"]);
         keygen(path, "host_ed25519", &["-t", "ed25519"]);
         fs::write(path.join("authorized"), public(&path.join("client"))).unwrap();
-        for (name, text) in [("salt-call", SALT_CALL), ("systemctl", SYSTEMCTL)] {
+        for (name, text) in [("salt-call", SALT_CALL), ("systemctl", SYSTEMCTL), ("sync", SYNC)] {
             fs::write(path.join("bin").join(name), text.replace("DIR", &path.to_string_lossy())).unwrap();
             run("chmod", &["755", &path.join("bin").join(name).to_string_lossy()]);
         }
@@ -164,13 +168,32 @@ impl Server {
         self.log.lock().unwrap().iter().filter(|line| line.starts_with("Accepted publickey")).count()
     }
 
-    /// Kills the sessions, not the server.
-    pub fn kill_sessions(&self) {
+    fn sessions(&self) -> Vec<String> {
         let pid = self.process.id();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-        for child in children.split_whitespace() {
-            run("kill", &["-9", child]);
-        }
+        children.split_whitespace().map(Into::into).collect()
+    }
+
+    /// Kills the sessions, not the server.
+    pub fn kill_sessions(&self) {
+        self.sessions().iter().for_each(|child| drop(run("kill", &["-9", child])));
+    }
+
+    /// Comes back once the server has no session any more.
+    pub async fn no_sessions(&self) {
+        within_ten_seconds(|| self.sessions().is_empty()).await;
+    }
+
+    /// Comes back once its clients have noticed that their sessions are gone, and closed their ends.
+    pub async fn noticed(&self) {
+        let port = format!(":{:04X}", self.port);
+        within_ten_seconds(|| {
+            let table = fs::read_to_string("/proc/net/tcp").unwrap();
+            let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+            const CLOSE_WAIT: &str = "08";
+            !rows.any(|row| row.len() > 3 && row[2].ends_with(&port) && (row[3] == CLOSE_WAIT || row[3] == "01"))
+        })
+        .await;
     }
 
     /// What a stub was asked so far, a call a line.
@@ -178,6 +201,15 @@ impl Server {
         let log = fs::read_to_string(self.dir.path().join(format!("{program}.log"))).unwrap_or_default();
         log.lines().map(Into::into).collect()
     }
+}
+
+async fn within_ten_seconds(so: impl Fn() -> bool) {
+    let waiting = async {
+        while !so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), waiting).await.expect("it never came to be so");
 }
 
 type Launched = (Child, u16, Arc<Mutex<Vec<String>>>);
