@@ -2,12 +2,15 @@
 //!
 //! How a file's YAML becomes a [`Value`] is an adapter's business; here it has been read, and keys are text.
 
+mod merge;
+
 use crate::{
-    json::{Object, Text, Value},
+    json::{Object, Value},
     name::{NameError, ProjectName, StackName},
 };
+use merge::{combined, merged};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
@@ -251,25 +254,4 @@ fn project_data(defaults: &Object, project: &Object) -> Result<Object, (String, 
     }
     data.set("aws-alt", completed.into_iter().collect::<Object>());
     Ok(data)
-}
-
-/// Maps merge deeply, anything else replaces. A key stays where it is, new ones follow. `optional` keys that only the
-/// base has are dropped; so are, one level down, those of `optional_in_aws`.
-fn merged(base: &Object, over: &Object, optional: &[&str], optional_in_aws: &[&str]) -> Object {
-    let said: HashMap<&Text, &Value> = over.iter().collect();
-    let known: HashSet<&Text> = base.iter().map(|(key, _)| key).collect();
-    let old = base.iter().filter(|(key, _)| said.contains_key(key) || !optional.iter().any(|name| key.is(name)));
-    let kept = old.map(|(key, value)| match said.get(key) {
-        Some(over) => (key.clone(), combined(value, over, if key.is("aws") { optional_in_aws } else { &[] })),
-        None => (key.clone(), value.clone()),
-    });
-    let new = over.iter().filter(|(key, _)| !known.contains(key)).map(|(key, value)| (key.clone(), value.clone()));
-    kept.chain(new).collect()
-}
-
-fn combined(base: &Value, over: &Value, optional: &[&str]) -> Value {
-    match (base, over) {
-        (Value::Object(base), Value::Object(over)) => merged(base, over, optional, &[]).into(),
-        _ => over.clone(),
-    }
 }

@@ -6,6 +6,7 @@ use bldr_core::{
     name::{ProjectName, StackName},
     project::{ProjectError, Projects},
 };
+use proptest::prelude::*;
 
 fn cases() -> Vec<Value> {
     let Value::Array(cases) = json::parse(include_str!("cases/project-data.json")).unwrap() else { panic!("no list of cases") };
@@ -150,5 +151,40 @@ fn formulas_that_are_no_texts_are_named() {
         (r#"{"defaults": {}, "a": {"formula-dependencies": [{}]}}"#, "project 'a': 'formula-dependencies' has to be text, this is a map"),
     ] {
         assert_eq!(projects(text).unwrap().known_formulas().unwrap_err().to_string(), message);
+    }
+}
+
+/// The rule as one would tell it: slow, and surely right.
+fn merged_by_the_book(base: &Value, over: &Value) -> Value {
+    let (Value::Object(base), Value::Object(over)) = (base, over) else { return over.clone() };
+    let mut merged = base.clone();
+    for (key, value) in over.iter() {
+        let key = key.decoded().unwrap();
+        let merged_value = merged.get(&key).map_or_else(|| value.clone(), |old| merged_by_the_book(old, value));
+        merged.set(&key, merged_value);
+    }
+    merged.into()
+}
+
+/// Maps in maps with few different keys, so that they meet; now and then one with more keys than are searched through.
+fn maps() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), any::<u64>().prop_map(Value::from)];
+    leaf.prop_recursive(4, 200, 90, |inner| {
+        let few = prop::collection::vec((0_u8..9, inner.clone()), 0..9);
+        let many = prop::collection::vec((0_u8..120, inner), 60..90);
+        prop_oneof![6 => few, 1 => many]
+            .prop_map(|pairs| pairs.into_iter().map(|(key, value)| ((&*format!("k{key}\u{e4}")).into(), value)).collect::<Object>().into())
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    #[test]
+    fn projects_merge_over_defaults_by_the_book(defaults in maps(), own in maps()) {
+        let object = |value: Value| [("x".into(), value)].into_iter().collect::<Object>();
+        let root: Object = [("defaults".into(), object(defaults.clone()).into()), ("p".into(), object(own.clone()).into())].into_iter().collect();
+        let projects = Projects::from_file("team.yaml", root.into()).unwrap();
+        let merged = projects.get(&project("p")).unwrap().get("x").unwrap();
+        prop_assert_eq!(merged.to_string(), merged_by_the_book(&defaults, &own).to_string());
     }
 }
