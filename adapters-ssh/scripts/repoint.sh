@@ -74,8 +74,8 @@ answer() {
     printf 'bldr-answer\nchange %s\nbldr-end\n' "$1"
 }
 
-# A mark that is still there may be all that tells of a minion that was stopped and never started again.
-if same_master && same_key && ! marked repointing && ! marked highstate-due; then
+# That mark, still there, may be all that tells of a minion that was stopped and never started again.
+if same_master && same_key && ! marked repointing; then
     answer none
     exit 0
 fi

@@ -1,4 +1,5 @@
 //! Does the program re-master a fleet of real parts: EC2's API, stock OpenSSH servers, files on disk?
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![cfg(feature = "lab")]
 
 use bldr_core::{build_vars::BuildVars, context::Context, name::StackName};
@@ -83,7 +84,15 @@ async fn fleet(transport: &str) -> Fleet {
         "ssh": {"transport": transport, "known-hosts": "known_hosts", "identities": [lab.key()], "config": "ssh_config"},
     });
     fs::write(home.join("settings.yaml"), settings.to_string()).unwrap();
-    fs::write(home.join("ssh_config"), format!("Host *\n  IdentitiesOnly yes\n  IdentityFile {}\n  UserKnownHostsFile {}\n", lab.key().display(), home.join("known_hosts").display())).unwrap();
+    fs::write(
+        home.join("ssh_config"),
+        format!(
+            "Host *\n  IdentitiesOnly yes\n  IdentityFile {}\n  UserKnownHostsFile {}\n",
+            lab.key().display(),
+            home.join("known_hosts").display()
+        ),
+    )
+    .unwrap();
     Fleet { lab, home, hosts, _folder: folder }
 }
 
@@ -149,7 +158,8 @@ async fn a_fleet_changes_masters_over_the_systems_ssh() {
 async fn a_fleet_changes_masters(fleet: &Fleet) {
     let (code, listed) = fleet.json(&["master.list"]).await;
     assert_eq!(code, Some(0));
-    let masters: Vec<_> = listed[0]["masters"].as_array().unwrap().iter().map(|m| json!([m["name"], m["address"], m["state"], m["preferred"]])).collect();
+    let masters: Vec<_> =
+        listed[0]["masters"].as_array().unwrap().iter().map(|m| json!([m["name"], m["address"], m["state"], m["preferred"]])).collect();
     assert_eq!(masters, [json!(["master-server--a", OLD, "running", true]), json!(["master-server--b", NEW, "running", false])]);
 
     let (code, events) = fleet.json(&["master.remaster:ferry--demo,master-server--b"]).await;
@@ -172,7 +182,8 @@ async fn a_fleet_changes_masters(fleet: &Fleet) {
         }
     }
     assert_eq!(fleet.context("harbor--prod"), before.replace(OLD, NEW), "nothing but the address has changed");
-    let state = fleet.hosts["lantern--prod--1"].shell("stat -c '%a %U' /var/lib/bldr/backup /var/lib/bldr/backup/* | sort -u").await.unwrap();
+    let state =
+        fleet.hosts["lantern--prod--1"].shell("stat -c '%a %U' /var/lib/bldr/backup /var/lib/bldr/backup/* | sort -u").await.unwrap();
     assert_eq!(state.trim(), "600 root\n700 root");
 
     // A second run finds nothing to do, and leaves the sleeping stack asleep.
@@ -192,7 +203,11 @@ async fn a_bad_day_costs_only_what_it_must() {
     fleet.hosts["harbor--ci--1"].write("/etc/salt/stub", b"rc=2\n", 0o644).await.unwrap();
     fs::write(fleet.home.join(".cfn/contexts/beacon--ci.json"), "{\"ec2\": ").unwrap();
     let public = fleet.hosts["quill--ci--1"].public().unwrap();
-    fs::write(fleet.home.join("known_hosts"), format!("{public} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n")).unwrap();
+    fs::write(
+        fleet.home.join("known_hosts"),
+        format!("{public} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n"),
+    )
+    .unwrap();
 
     let (code, events) = fleet.json(&["master.remaster_all:master-server--b", "--yes"]).await;
     let (ended, reasons) = (outcomes(&events), &events.last().unwrap()["reasons"]);
@@ -223,7 +238,10 @@ async fn a_bad_day_costs_only_what_it_must() {
     fs::remove_file(fleet.home.join("known_hosts")).unwrap();
     let (_, events) = fleet.json(&["master.remaster_all:master-server--b", "--yes"]).await;
     let ended = outcomes(&events);
-    assert_eq!((ended["harbor--ci"].as_str(), ended["harbor--prod"].as_str(), ended["quill--prod"].as_str()), ("remastered", "remastered", "remastered"));
+    assert_eq!(
+        (ended["harbor--ci"].as_str(), ended["harbor--prod"].as_str(), ended["quill--prod"].as_str()),
+        ("remastered", "remastered", "remastered")
+    );
     fleet.assert_on("harbor--prod--2", "master-server--b", NEW).await;
 }
 
@@ -232,7 +250,13 @@ async fn without_aws_nothing_is_touched_and_the_code_is_4() {
     let fleet = fleet("thrussh").await;
     let home = fleet.home.display().to_string();
     let env = |region: &str, endpoint: &str| -> Vec<(String, String)> {
-        let pairs = [("AWS_ENDPOINT_URL", endpoint), ("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_REGION", region), ("HOME", &home)];
+        let pairs = [
+            ("AWS_ENDPOINT_URL", endpoint),
+            ("AWS_ACCESS_KEY_ID", "x"),
+            ("AWS_SECRET_ACCESS_KEY", "x"),
+            ("AWS_REGION", region),
+            ("HOME", &home),
+        ];
         pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).into()
     };
     let args = ["--home", &home, "master.remaster_all:master-server--b", "--yes"];

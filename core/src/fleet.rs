@@ -197,7 +197,9 @@ pub struct NodeFiles {
     pub build_vars: Option<String>,
     /// The content of `/etc/salt/minion`; `None` where there is no such file.
     pub minion_config: Option<String>,
-    /// The content of `minion_master.pub` in the minion's `pki_dir`; `None` where there is no such file.
+    /// The content of `minion_master.pub` in the minion's `pki_dir`; `None` where there is no such file, and where a
+    /// repointing was cut short (the mark `/var/lib/bldr/repointing`): all may look right while the minion is down, so the node
+    /// counts as trusting nobody and is repointed.
     pub trusted_key: Option<String>,
     /// Whether a re-mastering has pointed this node elsewhere and no highstate has succeeded since
     /// (the mark `/var/lib/bldr/highstate-due`).

@@ -143,10 +143,9 @@ pub trait Minions: Send + Sync {
     /// Replaces `/etc/build-vars.json.b64` by this content (base64, one line, no newline), mode 0644, owner root. The old
     /// file is kept in `/var/lib/bldr/` first, for root alone.
     async fn write_build_vars(&self, host: &Host, encoded: &str) -> PortResult<()>;
-    /// Makes the minion take orders from another master: stop, back up, write `master:`, place the key, mark the
-    /// highstate as due, start. Other lines of the configuration stay as they are. Nothing is touched, and nothing
-    /// restarted, where configuration and key are right already and no highstate is due: a mark that is still there may be all
-    /// that tells of a repointing that was cut short between writing and starting.
+    /// Makes the minion take orders from another master: mark the repointing as begun and the highstate as due, stop, back
+    /// up, write `master:`, place the key, start, take the first mark away. Other lines of the configuration stay as they
+    /// are. Nothing is touched, and nothing restarted, where configuration and key are right and no repointing was cut short.
     async fn repoint(&self, host: &Host, to: &Repointing) -> PortResult<Change>;
     /// Runs the highstate and takes the mark "highstate due" away if it was applied and succeeded. A highstate that fails is an
     /// answer, not an error; an error means that it is not known how it ended.

@@ -1,4 +1,5 @@
 //! Does the core do what existing fleets depend on? Cases that were taken from the program whose fleets bldr takes over.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use bldr_core::{
     address::MasterAddress,

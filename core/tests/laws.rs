@@ -1,4 +1,5 @@
 //! What holds for every input? Laws of the pure parts, tried on made-up inputs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use bldr_core::{
     address::MasterAddress,

@@ -43,6 +43,8 @@ pub mod path {
     pub const DENIED: &str = "/etc/salt/pki/master/minions_denied";
     /// The mark that a highstate is due.
     pub const DUE: &str = "/var/lib/bldr/highstate-due";
+    /// The mark that a repointing has begun and the minion may be down.
+    pub const REPOINTING: &str = "/var/lib/bldr/repointing";
     /// Backups, for root alone.
     pub const BACKUP: &str = "/var/lib/bldr/backup";
     /// A line for every highstate that was applied.
@@ -360,10 +362,11 @@ impl Power for Machines {
 impl Minions for Machines {
     async fn read(&self, host: &Host) -> PortResult<NodeFiles> {
         let name = self.enter(host).await?;
+        let unfinished = self.file(&name, path::REPOINTING)?.is_some();
         Ok(NodeFiles {
             build_vars: self.file(&name, path::BUILD_VARS)?,
             minion_config: self.file(&name, path::MINION)?,
-            trusted_key: self.file(&name, path::TRUSTED)?,
+            trusted_key: self.file(&name, path::TRUSTED)?.filter(|_| !unfinished),
             highstate_due: self.file(&name, path::DUE)?.is_some(),
         })
     }
@@ -379,20 +382,21 @@ impl Minions for Machines {
         let config = self.file(&name, path::MINION)?.unwrap_or_default();
         let trusted = self.file(&name, path::TRUSTED)?;
         let named = minion_config::master_of(&config).as_deref() == Some(to.address.as_str());
-        // A mark that is still there may be all that an interrupted repointing left: the minion may not have been started.
-        let begun = self.file(&name, path::DUE)?.is_some();
+        let begun = self.file(&name, path::REPOINTING)?.is_some();
         if named && !begun && trusted.as_deref().and_then(MasterKey::from_pem).as_ref() == Some(&to.key) {
             return Ok(Change::NotNeeded);
         }
+        self.keep(&name, path::REPOINTING, Some(to.address.as_str()))?;
+        self.keep(&name, path::DUE, Some(to.address.as_str()))?;
         salt::stop_minion(self, &name)?;
         self.back_up(&name, path::MINION)?;
         self.back_up(&name, path::TRUSTED)?;
-        self.keep(&name, path::DUE, Some(to.address.as_str()))?;
         if !named {
             self.keep(&name, path::MINION, Some(&minion_config::repointed_to(&config, &to.address)))?;
         }
         self.keep(&name, path::TRUSTED, Some(to.key.pem()))?;
         salt::start_minion(self, &name)?;
+        self.keep(&name, path::REPOINTING, None)?;
         if self.get(&name).is_some_and(|machine| machine.fault == Some(Fault::LostDuringRepoint)) {
             self.change(&name, |machine| machine.fault = None)?;
             return Err(PortError::new(PortErrorKind::Unreachable, host.node.to_string(), "the connection was lost"));

@@ -1,4 +1,5 @@
 //! What becomes of a fleet when its master is replaced, when things go wrong on the way, and when somebody tries again?
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use bldr_core::{
     event::{Event, Outcome},
@@ -347,9 +348,11 @@ fn any_stack() -> impl Strategy<Value = (String, StackSpec)> {
     let build_vars = prop_oneof![9 => Just(None), 1 => Just(Some(b"!".to_vec()))];
     let faults = [Fault::Unreachable, Fault::HighstateFails, Fault::LostDuringRepoint].map(Some);
     let fault = prop_oneof![9 => Just(None), 3 => proptest::sample::select(faults.to_vec())];
-    (name, (0u64..3), state, master, context, build_vars, fault).prop_map(|((project, instance), nodes, state, master, context, build_vars, fault)| {
-        (format!("{project}--{instance}"), StackSpec { nodes: Some(nodes), state, master, context, build_vars, fault })
-    })
+    (name, (0u64..3), state, master, context, build_vars, fault).prop_map(
+        |((project, instance), nodes, state, master, context, build_vars, fault)| {
+            (format!("{project}--{instance}"), StackSpec { nodes: Some(nodes), state, master, context, build_vars, fault })
+        },
+    )
 }
 
 proptest! {

@@ -1,4 +1,5 @@
 //! Does the simulated fleet keep the contracts that the real adapters keep?
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use async_trait::async_trait;
 use bldr_core::{

@@ -15,6 +15,8 @@ pub const TRUSTED: &str = "/etc/salt/pki/minion/minion_master.pub";
 pub const BUILD_VARS: &str = "/etc/build-vars.json.b64";
 /// The mark "highstate due".
 pub const DUE: &str = "/var/lib/bldr/highstate-due";
+/// The mark "a repointing has begun".
+pub const REPOINTING: &str = "/var/lib/bldr/repointing";
 
 /// How the next highstates of the node shall end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +83,7 @@ async fn repoint(bench: &dyn Bench) -> Change {
 }
 
 async fn absent_files_read_as_none(bench: &dyn Bench) {
-    for path in [CONFIG, TRUSTED, BUILD_VARS, DUE] {
+    for path in [CONFIG, TRUSTED, BUILD_VARS, DUE, REPOINTING] {
         bench.put(path, None).await;
     }
     let files = bench.minions().read(&bench.host()).await.expect("read");
@@ -138,8 +140,12 @@ async fn a_half_done_repointing_is_completed(bench: &dyn Bench) {
     assert_eq!(repoint(bench).await, Change::Made, "a minion that trusts nobody yet would trust whoever answers first");
     assert!(bench.get(TRUSTED).await.is_some());
     // Cut short after the last file was written: the minion may never have been started again, and only the mark tells.
-    assert!(bench.get(DUE).await.is_some());
-    assert_eq!(repoint(bench).await, Change::Made, "a mark that is still there means that the minion may be down");
+    assert_eq!(bench.get(REPOINTING).await, None, "it was finished");
+    bench.put(REPOINTING, Some("10.9.9.9\n")).await;
+    let files = bench.minions().read(&bench.host()).await.expect("read");
+    assert_eq!(files.trusted_key, None, "it is not taken for finished");
+    assert_eq!(repoint(bench).await, Change::Made, "the minion may be down");
+    assert_eq!(bench.get(REPOINTING).await, None);
 }
 
 async fn a_list_of_masters_becomes_one(bench: &dyn Bench) {
