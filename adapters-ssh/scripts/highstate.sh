@@ -5,7 +5,7 @@
 # Output: bldr-answer / exit CODE / cut BYTES, where more was printed than is sent / stdout is BASE64 /
 #         stderr is BASE64 (its end) / bldr-end
 # Exit:   0 whatever salt-call ended with. The mark "highstate due" is gone if the highstate was applied, at least one
-#         state ran and none failed.
+#         state ran and none failed; or if salt-call ended well and printed something that is no JSON.
 # Needs:  salt-settings.sh placing.sh minion-unit.sh
 
 mode=$1
@@ -26,8 +26,9 @@ code=0
 # salt-call waits for ever for a master that does not answer, or that shows another key than the one it trusts.
 timeout --kill-after=20 "$seconds" salt-call "$@" </dev/null >"$work/out" 2>"$work/err" || code=$?
 
-result() { grep -Eq "\"result\":[[:space:]]*($1)" "$work/out"; }
-if [ "$mode" = apply ] && [ "$code" -eq 0 ] && result 'true|null' && ! result false; then
+says() { grep -Eq "$1" "$work/out"; }
+if [ "$mode" = apply ] && [ "$code" -eq 0 ] && ! says '"result":[[:space:]]*false' &&
+    { says '"result":[[:space:]]*(true|null)' || { says '[^[:space:]]' && ! says '^[[:space:]]*[{]'; }; }; then
     unmark highstate-due
 fi
 

@@ -26,6 +26,13 @@ fn of(exit: u32, stdout: &str, stderr: &str, mode: HighstateMode, limit: Duratio
     match local(stdout) {
         Some(Value::Object(states)) => ran(exit, &states, mode),
         Some(Value::Array(errors)) => not(did_not_run(&errors)),
+        // With --retcode-passthrough, 0 means that states ran and none failed; a wrapper or a configured outputter that
+        // prints no JSON hides which.
+        None if exit == 0 && !stdout.trim().is_empty() && !stdout.lines().any(|line| line.trim_start().starts_with('{')) => Highstate {
+            succeeded: true,
+            summary: "salt-call ended well, but printed no JSON that says which states ran".into(),
+            failed: Vec::new(),
+        },
         _ => not(no_answer(exit, stdout, stderr)),
     }
 }

@@ -30,7 +30,10 @@ fn success_needs_a_state_and_an_exit_code_of_zero() {
     let one = format!("Deprecated: something\n{{\n  \"local\": {{{}}}\n}}\n", state("a_|-b_|-c_|-d", "true", "{}"));
     assert_eq!(apply(0, &one), Highstate { succeeded: true, summary: "1 state, 0 changed".into(), failed: vec![] });
     assert!(!apply(1, &one).succeeded);
-    for nothing in [r#"{"local": {}}"#, "local: {}", "", "{}", r#"{"local": true}"#, r#"{"local": {"a": "b"}}"#] {
+    let unreadable = apply(0, "local: {}");
+    assert!(unreadable.succeeded && unreadable.summary.contains("no JSON"), "an outputter that is configured otherwise");
+    assert!(!apply(1, "local: {}").succeeded);
+    for nothing in [r#"{"local": {}}"#, "", "{}", r#"{"local": true}"#, r#"{"local": {"a": "b"}}"#] {
         assert!(!apply(0, nothing).succeeded, "{nothing}");
     }
     let none = format!("{{\"local\": {{{}}}}}", state("no_|-states_|-states_|-None", "false", "{}"));

@@ -162,7 +162,9 @@ impl Lock for MemoryLock {
         let mut held = locked(&self.0);
         if let Some(Owner { who, host, pid, purpose, since }) = &*held {
             let problem = format!("{who} on {host} (process {pid}) has held it since {since} for: {purpose}");
-            return Err(PortError::new(PortErrorKind::Conflict, "the fleet's lock", problem).advise("wait until they are done, or ask them"));
+            return Err(
+                PortError::new(PortErrorKind::Conflict, "the fleet's lock", problem).advise("wait until they are done, or ask them")
+            );
         }
         *held = Some(owner.clone());
         Ok(Box::new(MemoryGuard(self.0.clone())))

@@ -2,6 +2,7 @@
 //!
 //! Each test is a copy of the launcher in a folder of its own, with a PATH where cargo, compilers and installers are
 //! scripts that write down how they were called.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
     fs,

@@ -1,0 +1,188 @@
+//! `master.remaster`, `master.remaster_all`: survey, plan, show, confirm, execute.
+
+use super::{Session, fleet_lock::Held, named, plan_view::PlanView};
+use crate::{
+    exit::{Code, Exit},
+    interrupt,
+    request::Remaster,
+    screen::{Format, Interrupt, RunScreen, line::counted},
+    wiring::Ports,
+};
+use bldr_core::{
+    event::{Outcome, RunId},
+    execute::{self, Run, RunReport},
+    fleet::{Fleet, Timestamp},
+    plan::{self, RemasterPlan, Request, Scope, judged_by_name},
+    soundness,
+    survey::{self, Depth, MasterRefusal, NewMaster, new_master},
+};
+use std::{
+    hash::{BuildHasher, Hasher},
+    sync::Arc,
+};
+
+/// What a run is made from.
+struct Prepared {
+    fleet: Fleet,
+    master: NewMaster,
+    plan: RemasterPlan,
+    view: PlanView,
+}
+
+/// Does it. The lock is held from before the world is looked at: what was planned is what is there.
+///
+/// # Errors
+/// Whatever keeps it from being begun. How it ended for each stack is in the events and the code.
+pub async fn remaster(request: &Remaster, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
+    if request.plan_only {
+        let prepared = prepared(request, ports, session).await?;
+        session.screen.result(|| prepared.view.text(), &prepared.view);
+        if let Some(exit) = unshared(request, &prepared.plan) {
+            session.screen.note(&format!("this would be refused: {exit}"));
+        }
+        return Ok(Code::Done);
+    }
+    let held = Held::take(&ports.stores, session).await?;
+    let ended = match prepared(request, ports, session).await {
+        Ok(prepared) => run(request, &prepared, ports, session).await,
+        Err(exit) => Err(exit),
+    };
+    held.release(session, ended).await
+}
+
+async fn prepared(request: &Remaster, ports: &Ports, session: &Session) -> Result<Prepared, Exit> {
+    let settings = &session.place.settings;
+    let sources = ports.sources(&session.place);
+    let (listed, projects) = futures::join!(survey::list(&sources), ports.stores.shared.projects());
+    let (mut fleet, projects) = (listed?, projects?);
+    if let Scope::One(stack) = &request.scope {
+        named::stack(&fleet, stack)?;
+    }
+    let master = master(&fleet, request, ports).await?;
+    let wanted = Request {
+        scope: request.scope.clone(),
+        master: master.stack.clone(),
+        address: master.address.clone(),
+        key: master.key.fingerprint(),
+        stopped: request.stopped.unwrap_or(settings.stopped),
+        highstate: request.highstate.unwrap_or(settings.highstate),
+        ignored_projects: settings.ignore.projects.clone(),
+        ignored_stacks: settings.ignore.stacks.clone(),
+    };
+    survey::deepen(&mut fleet, &sources, |stack| {
+        let in_scope = match &request.scope {
+            Scope::Fleet => true,
+            Scope::One(only) => stack == only,
+        };
+        if in_scope && judged_by_name(stack, &projects, &wanted).is_ok() { Depth::Nodes } else { Depth::Listed }
+    })
+    .await;
+    let plan = plan::plan(&fleet, &projects, &wanted);
+    soundness::check(&plan, &fleet)
+        .map_err(|unsound| Exit::refused(format!("the plan is unsound, which is a fault of bldr: {unsound}")))?;
+    let view = PlanView::of(&plan, &fleet);
+    Ok(Prepared { fleet, master, plan, view })
+}
+
+/// The new master, looked up and asked for its key.
+pub(super) async fn master(fleet: &Fleet, request: &Remaster, ports: &Ports) -> Result<NewMaster, Exit> {
+    refused_or(new_master(fleet, &request.master, request.address.as_ref(), &*ports.masters).await, fleet)
+}
+
+/// A refusal of the new master as an ending; an unknown one with the nearest that is known.
+pub(super) fn refused_or<T>(answer: Result<T, MasterRefusal>, fleet: &Fleet) -> Result<T, Exit> {
+    answer.map_err(|refusal| match refusal {
+        MasterRefusal::NoKey { problem, .. } => Exit::from(problem).line("it cannot take over; nothing was changed"),
+        MasterRefusal::Unknown(name, region) => {
+            let masters = fleet.masters();
+            let guess = crate::nearest::did_you_mean(name.as_str(), masters.iter().map(|master| master.name.as_str()));
+            Exit::refused(format!("there is no {name} in {region}{guess}"))
+                .line("nothing was changed; `bldr master.list` lists the masters")
+        }
+        other => Exit::refused(other.to_string()).line("nothing was changed; `bldr master.list` lists the masters"),
+    })
+}
+
+/// Why it is refused, where the team has not been told of the new address.
+fn unshared(request: &Remaster, plan: &RemasterPlan) -> Option<Exit> {
+    let first = plan.unshared.first().filter(|_| !request.allow_unshared)?;
+    let more = plan.unshared.len() - 1;
+    let more = if more == 0 { String::new() } else { format!(" (nor for {more} more)") };
+    let address = request.address.as_ref().map(|address| format!(",address={address}")).unwrap_or_default();
+    let problem =
+        format!("the project files do not name {} as the master's address for {first}{more}: the team has not been told", plan.address);
+    let share = format!("`bldr master.share:{}{address}` shares it; allow_unshared=yes goes on without", plan.master);
+    Some(Exit::refused(problem).line("nothing was changed").line(share))
+}
+
+/// Why there is nothing to run, although not everything is as asked for.
+fn nothing_to_run(request: &Remaster, prepared: &Prepared) -> Option<Exit> {
+    if prepared.view.stacks() == 0 && prepared.view.blocked().next().is_some() {
+        let reasons: Vec<_> = prepared.view.blocked().collect();
+        return Some(Exit::refused(reasons.join("\n")).line("nothing was changed"));
+    }
+    let Scope::One(stack) = &request.scope else { return None };
+    let why = prepared.plan.untouched.get(stack).filter(|why| !why.is_done())?;
+    Some(Exit::refused(format!("{stack} is not re-mastered: {why}")).line("nothing was changed"))
+}
+
+async fn run(request: &Remaster, prepared: &Prepared, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
+    if let Some(exit) = nothing_to_run(request, prepared).or_else(|| unshared(request, &prepared.plan)) {
+        return Err(exit);
+    }
+    if request.scope == Scope::Fleet && prepared.view.stacks() > 0 {
+        if session.screen.format() == Format::Text {
+            session.screen.note(&prepared.view.text());
+        }
+        let stacks = counted(prepared.view.stacks(), "stack");
+        session.terminal.confirm(&format!("Re-master {stacks} to {}?", prepared.plan.master))?;
+    }
+    let run = Run {
+        id: run_id(ports.stores.clock.now()),
+        cloud: session.place.settings.cloud.name().into(),
+        command: session.typed.clone(),
+        allow_unshared: request.allow_unshared && !prepared.plan.unshared.is_empty(),
+        key: prepared.master.key.clone(),
+        jobs: request.jobs.unwrap_or(session.place.settings.jobs as usize),
+        addresses: session.place.settings.addresses(),
+    };
+    let interrupt = Interrupt::default();
+    let screen: Arc<dyn RunScreen> = session.screen.for_a_run(interrupt.clone()).into();
+    let watch = interrupt::watch(interrupt, screen.clone());
+    let report = execute::execute(&prepared.plan, &prepared.fleet, &run, &ports.of_a_run(&*screen)).await;
+    watch.abort();
+    screen.close();
+    ended(&report, session)
+}
+
+/// What the outcomes come to.
+fn ended(report: &RunReport, session: &Session) -> Result<Code, Exit> {
+    if let Some(problem) = &report.unrecorded {
+        return Err(Exit::new(Code::Unrecorded, format!("the run could not be recorded: {problem}"))
+            .line("nothing was begun after that; what was in flight was finished")
+            .line("make room for the journal and run the same again: what is done is left alone"));
+    }
+    let outcomes = || report.outcomes.values();
+    let code = if outcomes().any(|outcome| *outcome == Outcome::Interrupted) {
+        Code::Interrupted
+    } else if outcomes().all(|outcome| outcome.is_success()) {
+        Code::Done
+    } else {
+        Code::Failed
+    };
+    if code != Code::Done {
+        session.screen.note("run the same again when the causes are gone: what is done is left alone");
+    }
+    Ok(code)
+}
+
+/// The time, and four letters so that two runs of one second differ.
+fn run_id(now: Timestamp) -> RunId {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    // The standard library seeds its hashers at random; that is all the chance that is needed here.
+    let chance = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    let letters: String = (0..4).map(|i| char::from(LETTERS[(chance >> (5 * i)) as usize % LETTERS.len()])).collect();
+    let time =
+        jiff::Timestamp::from_millisecond(now.0).map_or_else(|_| now.0.to_string(), |time| time.strftime("%Y%m%d-%H%M%S").to_string());
+    RunId(format!("{time}-{letters}"))
+}

@@ -1,0 +1,78 @@
+//! `master.share`: does the team know where the new master is?
+
+use super::{Session, fleet_lock::Held, remaster::refused_or};
+use crate::{
+    exit::{Code, Exit},
+    request::Share,
+    screen::Format,
+    wiring::Ports,
+};
+use bldr_core::{
+    address::MasterAddress,
+    name::StackName,
+    ports::Proposal,
+    survey::{Depth, new_master, survey},
+};
+use serde::Serialize;
+use similar::TextDiff;
+
+#[derive(Serialize)]
+struct ShareView<'a> {
+    master: &'a StackName,
+    address: &'a MasterAddress,
+    files: Vec<FileView<'a>>,
+    changed: bool,
+}
+
+#[derive(Serialize)]
+struct FileView<'a> {
+    file: &'a str,
+    diff: String,
+}
+
+/// Writes the address into the project files, once the operator has seen how.
+///
+/// # Errors
+/// A master that cannot take over, project files that cannot be read or were changed meanwhile, and a declined
+/// confirmation.
+pub async fn share(request: &Share, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
+    let fleet = survey(&ports.sources(&session.place), |_| Depth::Listed).await.map_err(Exit::blind)?;
+    let asked = new_master(&fleet, &request.master, request.address.as_ref(), &*ports.masters).await;
+    let master = refused_or(asked, &fleet)?;
+    let held = Held::take(&ports.stores, session).await?;
+    let ended = written(&master.stack, &master.address, ports, session).await;
+    held.release(session, ended).await
+}
+
+async fn written(master: &StackName, address: &MasterAddress, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
+    let proposals = ports.stores.shared.propose(address).await?;
+    let view = ShareView {
+        master,
+        address,
+        changed: !proposals.is_empty(),
+        files: proposals.iter().map(|p| FileView { file: &p.file, diff: diff(p) }).collect(),
+    };
+    if proposals.is_empty() {
+        session.screen.result(|| format!("{address} is shared already: every project file names it\n"), &view);
+        return Ok(Code::Done);
+    }
+    if session.screen.format() == Format::Text {
+        session.screen.text(&view.files.iter().map(|file| file.diff.as_str()).collect::<String>());
+    }
+    session.terminal.confirm("Write that?")?;
+    for (done, proposal) in proposals.iter().enumerate() {
+        ports.stores.shared.share(proposal).await.map_err(|error| match done {
+            0 => Exit::from(error).line("nothing was changed"),
+            _ => Exit::new(Code::Failed, error.to_string()).line(format!("{done} of {} files were written", proposals.len())),
+        })?;
+    }
+    let names: Vec<_> = view.files.iter().map(|file| file.file).collect();
+    session.screen.result(|| format!("written: {}\n", names.join(", ")), &view);
+    session.screen.note("commit and push the project files, for the team to have it");
+    Ok(Code::Done)
+}
+
+fn diff(proposal: &Proposal) -> String {
+    let diff = TextDiff::from_lines(&proposal.before, &proposal.after);
+    diff.unified_diff().header(&proposal.file, &proposal.file).to_string()
+}

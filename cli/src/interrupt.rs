@@ -1,0 +1,28 @@
+//! What does Ctrl-C do while a run goes on? Once: finish what is in flight. Twice: stop here and now.
+
+use crate::{
+    exit::Code,
+    screen::{Interrupt, RunScreen},
+};
+use std::sync::Arc;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
+
+/// Listens for Ctrl-C and for a polite kill until it is aborted. Where listening is impossible both still end the process
+/// at once, as they do outside of runs.
+pub fn watch(interrupt: Interrupt, screen: Arc<dyn RunScreen>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let (Ok(mut typed), Ok(mut killed)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else { return };
+        loop {
+            tokio::select! { _ = typed.recv() => {}, _ = killed.recv() => {} }
+            if !interrupt.ask() {
+                screen.close();
+                screen.note("stopped; run the same again to finish what was cut off");
+                std::process::exit(Code::Interrupted as i32);
+            }
+            screen.note("stopping: the stacks in flight are finished, no other is begun; once more stops at once");
+        }
+    })
+}

@@ -1,0 +1,109 @@
+//! What does an event look like as a line?
+
+use bldr_core::{
+    event::{Action, Event},
+    fleet::Timestamp,
+    name::{NodeName, StackName},
+    ports::Change,
+};
+
+/// The event in one line; `None` for those that say nothing a later one will not say better.
+pub fn of_event(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::RunStarted { run, master, address, lanes, allow_unshared, .. } => {
+            let stacks = lanes.iter().map(|lane| lane.stacks.len()).sum::<usize>();
+            let unshared = if *allow_unshared { ", although that address is not shared" } else { "" };
+            format!("run {run}: {} of {} to {master} at {address}{unshared}", counted(stacks, "stack"), counted(lanes.len(), "project"))
+        }
+        Event::StackStarted { .. } | Event::StepStarted { .. } | Event::RunFinished { .. } => return None,
+        Event::StepFinished { stack, node, action, change, millis, detail } => {
+            let change = if *change == Change::NotNeeded { ": was so already" } else { "" };
+            let detail = detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+            format!("{}: {}{change}{detail} ({})", place(stack, node.as_ref()), done(*action), duration(*millis))
+        }
+        Event::StepFailed { stack, node, action, reason, millis } => {
+            format!("{}: {} failed: {reason} ({})", place(stack, node.as_ref()), action.doing(), duration(*millis))
+        }
+        Event::StackFinished { stack, outcome, reason, millis } => {
+            let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            let took = if *millis == 0 { String::new() } else { format!(" ({})", duration(*millis)) };
+            format!("{stack}: {outcome}{reason}{took}")
+        }
+        Event::Warning { message } => format!("warning: {message}"),
+    })
+}
+
+fn place(stack: &StackName, node: Option<&NodeName>) -> String {
+    node.map_or_else(|| stack.to_string(), ToString::to_string)
+}
+
+fn done(action: Action) -> &'static str {
+    match action {
+        Action::Start => "started",
+        Action::RewriteContext => "context rewritten",
+        Action::RefreshBuildVars => "build vars refreshed",
+        Action::Repoint => "repointed",
+        Action::Highstate => "highstate",
+        Action::Stop => "stopped again",
+    }
+}
+
+/// A number of things.
+pub fn counted(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+/// How long that is: `0.4 s`, `12 s`, `3 min 02 s`, `1 h 05 min`.
+pub fn duration(millis: u64) -> String {
+    let seconds = millis / 1000;
+    match seconds {
+        0..10 => format!("{}.{} s", seconds, millis % 1000 / 100),
+        10..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// A time as RFC 3339 in UTC. One that no calendar has is given as its milliseconds.
+pub fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |time| time.to_string())
+}
+
+/// The time of day, in UTC.
+pub fn clock_time(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |time| time.strftime("%H:%M:%S").to_string())
+}
+
+/// How long ago something was, in the one unit that says enough.
+pub fn age(since: Timestamp, now: Timestamp) -> String {
+    let seconds = (now.0 - since.0).max(0) / 1000;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..172_800 => format!("{} h", seconds / 3600),
+        _ => counted(usize::try_from(seconds / 86_400).unwrap_or_default(), "day"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_as_exact_as_they_are_short() {
+        let texts = [0, 412, 9_999, 12_300, 61_000, 3_599_000, 3_900_000].map(duration);
+        assert_eq!(texts, ["0.0 s", "0.4 s", "9.9 s", "12 s", "1 min 01 s", "59 min 59 s", "1 h 05 min"]);
+    }
+
+    #[test]
+    fn ages_have_one_unit() {
+        let texts = [5, 300, 7_200, 172_800, 8_640_000].map(|s| age(Timestamp(0), Timestamp(s * 1000)));
+        assert_eq!(texts, ["5 s", "5 min", "2 h", "2 days", "100 days"]);
+    }
+
+    #[test]
+    fn times_are_rfc_3339_in_utc() {
+        assert_eq!(rfc3339(Timestamp(1_795_352_581_120)), "2026-11-22T13:03:01.12Z");
+        assert_eq!(clock_time(Timestamp(1_795_352_581_120)), "13:03:01");
+    }
+}

@@ -1,0 +1,129 @@
+//! What does a run look like to somebody who watches? A line for every stack in work, and what is done scrolls away above.
+
+use super::{Interrupt, RunScreen, Screen, line, plain, summary};
+use bldr_core::{
+    event::{Event, Outcome},
+    name::StackName,
+    ports::{Operator, Record},
+};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+/// How often what moves is drawn.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Moving lines on stderr, the final table on stdout.
+pub struct Live {
+    screen: Screen,
+    interrupt: Interrupt,
+    bars: MultiProgress,
+    totals: ProgressBar,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    working: HashMap<StackName, ProgressBar>,
+    outcomes: Vec<Outcome>,
+    planned: usize,
+}
+
+impl Live {
+    /// Draws on the terminal that stderr is.
+    pub fn new(screen: Screen, interrupt: Interrupt) -> Self {
+        Self::drawing_on(ProgressDrawTarget::stderr(), screen, interrupt)
+    }
+
+    /// Draws there.
+    pub fn drawing_on(target: ProgressDrawTarget, screen: Screen, interrupt: Interrupt) -> Self {
+        let bars = MultiProgress::with_draw_target(target);
+        let totals = bars.add(ProgressBar::new_spinner().with_style(style("{msg} · {elapsed}")));
+        totals.enable_steady_tick(TICK);
+        Self { screen, interrupt, bars, totals, state: Mutex::default() }
+    }
+
+    /// Draws what there is now, without waiting for the next tick.
+    pub fn redraw(&self) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.working.values().chain([&self.totals]).for_each(ProgressBar::tick);
+    }
+
+    fn above(&self, text: &str) {
+        // Where the terminal is gone there is nobody left to tell.
+        let _ = self.bars.println(text);
+    }
+}
+
+impl State {
+    fn show(&mut self, event: &Event, bars: &MultiProgress) {
+        match event {
+            Event::RunStarted { lanes, .. } => self.planned = lanes.iter().map(|lane| lane.stacks.len()).sum(),
+            Event::StackStarted { stack } => {
+                let bar = bars.insert_from_back(1, ProgressBar::new_spinner().with_style(style("{spinner} {prefix} {msg} · {elapsed}")));
+                bar.set_prefix(stack.to_string());
+                bar.enable_steady_tick(TICK);
+                self.working.insert(stack.clone(), bar);
+            }
+            Event::StepStarted { stack, node, action } => {
+                let node = node.as_ref().map(|node| format!("node {}: ", node.number())).unwrap_or_default();
+                self.working.get(stack).into_iter().for_each(|bar| bar.set_message(format!("{node}{}", action.doing())));
+            }
+            Event::StackFinished { stack, outcome, .. } => {
+                self.outcomes.push(*outcome);
+                if let Some(bar) = self.working.remove(stack) {
+                    bar.finish_and_clear();
+                    bars.remove(&bar);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn totals(&self) -> String {
+        let left = self.planned.saturating_sub(self.outcomes.len());
+        let done = summary::totals(&self.outcomes);
+        if self.outcomes.is_empty() { format!("{left} left") } else { format!("{done}, {left} left") }
+    }
+}
+
+impl Operator for Live {
+    fn notify(&self, record: &Record) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.show(&record.event, &self.bars);
+        self.totals.set_message(state.totals());
+        let lasting = matches!(
+            record.event,
+            Event::RunStarted { .. } | Event::StackFinished { .. } | Event::StepFailed { .. } | Event::Warning { .. }
+        );
+        if let Some(line) = line::of_event(&record.event).filter(|_| lasting) {
+            self.above(&self.screen.tinted(&line, plain::style(&record.event)));
+        }
+        if let Some(table) = summary::of_event(&record.event) {
+            self.close();
+            self.screen.text(&table);
+        }
+    }
+    fn interrupted(&self) -> bool {
+        self.interrupt.asked()
+    }
+}
+
+impl RunScreen for Live {
+    fn note(&self, text: &str) {
+        self.above(text);
+    }
+    fn close(&self) {
+        self.totals.finish_and_clear();
+        // As above: a terminal that is gone needs no clearing.
+        let _ = self.bars.clear();
+    }
+}
+
+/// A line of this form; indicatif's own where the form should ever be wrong.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}

@@ -1,0 +1,53 @@
+//! What does a run look like where nothing can move? One line on stderr for every event that matters.
+
+use super::{Interrupt, RunScreen, Screen, line, summary};
+use bldr_core::{
+    event::{Event, Outcome},
+    ports::{Operator, Record},
+};
+use owo_colors::Style;
+
+/// Lines on stderr, the final table on stdout.
+pub struct Plain {
+    screen: Screen,
+    interrupt: Interrupt,
+}
+
+impl Plain {
+    /// Shows on this screen.
+    pub fn new(screen: Screen, interrupt: Interrupt) -> Self {
+        Self { screen, interrupt }
+    }
+}
+
+impl Operator for Plain {
+    fn notify(&self, record: &Record) {
+        if let Some(line) = line::of_event(&record.event) {
+            self.screen.note(&format!("{} {}", line::clock_time(record.at), self.screen.tinted(&line, style(&record.event))));
+        }
+        if let Some(table) = summary::of_event(&record.event) {
+            self.screen.text(&table);
+        }
+    }
+    fn interrupted(&self) -> bool {
+        self.interrupt.asked()
+    }
+}
+
+impl RunScreen for Plain {
+    fn note(&self, text: &str) {
+        self.screen.note(text);
+    }
+    fn close(&self) {}
+}
+
+/// The colour of an event.
+pub(super) fn style(event: &Event) -> Style {
+    let plain = Style::new();
+    match event {
+        Event::StackFinished { outcome: Outcome::Remastered, .. } => plain.green(),
+        Event::StackFinished { outcome: Outcome::Failed, .. } | Event::StepFailed { .. } => plain.red(),
+        Event::StackFinished { outcome: Outcome::Held | Outcome::Interrupted, .. } | Event::Warning { .. } => plain.yellow(),
+        _ => plain,
+    }
+}

@@ -1,0 +1,129 @@
+//! What does each screen make of the same run?
+
+use super::{Format, Interrupt, json::Json, live::Live, paper, plain::Plain};
+use bldr_core::{
+    event::{Action, Event, LaneNames, Outcome, RunId},
+    fleet::Timestamp,
+    name::StackName,
+    ports::{Change, Operator, Record},
+};
+
+/// One stack that goes well, one that fails and one that is held for it.
+fn run() -> Vec<Record> {
+    let [beacon, ci] = ["beacon--ci", "harbor--ci"].map(|name| name.parse().unwrap());
+    let (run, master) = (RunId("20261122-124301-k3f9".into()), "master-server--b".parse().unwrap());
+    let lane = |project: &str, stacks: &[&str]| LaneNames {
+        project: project.parse().unwrap(),
+        stacks: stacks.iter().map(|stack| stack.parse().unwrap()).collect(),
+    };
+    let lanes = vec![lane("beacon", &["beacon--ci"]), lane("harbor", &["harbor--ci", "harbor--prod"])];
+    let events = [
+        Event::RunStarted {
+            run: run.clone(),
+            cloud: "sandbox".into(),
+            master,
+            address: "10.0.0.20".parse().unwrap(),
+            command: "bldr master.remaster_all:master-server--b".into(),
+            lanes,
+            allow_unshared: true,
+        },
+        Event::StackStarted { stack: beacon },
+        Event::StackStarted { stack: ci },
+        step_started("beacon--ci", None, Action::RewriteContext),
+        Event::StepFinished {
+            stack: "beacon--ci".parse().unwrap(),
+            node: None,
+            action: Action::RewriteContext,
+            change: Change::NotNeeded,
+            millis: 12,
+            detail: None,
+        },
+        step_started("harbor--ci", Some(1), Action::Highstate),
+        Event::Warning { message: "harbor--ci--1: the clock is off".into() },
+        Event::StepFinished {
+            stack: "beacon--ci".parse().unwrap(),
+            node: "beacon--ci--1".parse().ok(),
+            action: Action::Highstate,
+            change: Change::Made,
+            millis: 65_432,
+            detail: Some("12 states, 3 changed".into()),
+        },
+        Event::StepFailed {
+            stack: "harbor--ci".parse().unwrap(),
+            node: "harbor--ci--1".parse().ok(),
+            action: Action::Highstate,
+            reason: "2 of 12 states failed: nginx, php".into(),
+            millis: 4_321,
+        },
+        finished("beacon--ci", Outcome::Remastered, None, 70_000),
+        finished("harbor--ci", Outcome::Failed, Some("2 of 12 states failed: nginx, php"), 9_000),
+        finished("harbor--prod", Outcome::Held, Some("harbor--ci failed, and it comes earlier in its project"), 0),
+    ];
+    let outcomes = [("beacon--ci", Outcome::Remastered), ("harbor--ci", Outcome::Failed), ("harbor--prod", Outcome::Held)];
+    let reasons =
+        [("harbor--ci", "2 of 12 states failed: nginx, php"), ("harbor--prod", "harbor--ci failed, and it comes earlier in its project")];
+    let last = Event::RunFinished {
+        run,
+        cloud: "sandbox".into(),
+        outcomes: outcomes.into_iter().map(|(stack, outcome)| (stack.parse().unwrap(), outcome)).collect(),
+        reasons: reasons.into_iter().map(|(stack, reason)| (stack.parse().unwrap(), reason.into())).collect(),
+        millis: 70_100,
+    };
+    let at = |n: usize| Timestamp(1_795_351_381_000 + 250 * i64::try_from(n).unwrap());
+    events.into_iter().chain([last]).enumerate().map(|(n, event)| Record { at: at(n), event }).collect()
+}
+
+fn step_started(stack: &str, node: Option<u64>, action: Action) -> Event {
+    let stack: StackName = stack.parse().unwrap();
+    Event::StepStarted { node: node.map(|number| stack.node(number)), stack, action }
+}
+
+fn finished(stack: &str, outcome: Outcome, reason: Option<&str>, millis: u64) -> Event {
+    Event::StackFinished { stack: stack.parse().unwrap(), outcome, reason: reason.map(Into::into), millis }
+}
+
+#[test]
+fn a_plain_screen_tells_a_line_an_event_and_ends_with_a_table() {
+    let (screen, out, err) = paper::screen(Format::Text);
+    let plain = Plain::new(screen, Interrupt::default());
+    run().iter().for_each(|record| plain.notify(record));
+    insta::assert_snapshot!(format!("{}--- stdout\n{}", err.text(), out.text()));
+}
+
+#[test]
+fn json_is_an_object_an_event() {
+    let (screen, out, err) = paper::screen(Format::Json);
+    let json = Json::new(screen, Interrupt::default());
+    run().iter().for_each(|record| json.notify(record));
+    assert_eq!(err.text(), "");
+    insta::assert_snapshot!(out.text());
+}
+
+#[test]
+fn a_live_screen_moves_what_is_in_work_and_keeps_what_is_done() {
+    let (screen, out, _) = paper::screen(Format::Text);
+    let terminal = indicatif::InMemoryTerm::new(30, 120);
+    let live = Live::drawing_on(indicatif::ProgressDrawTarget::term_like(Box::new(terminal.clone())), screen, Interrupt::default());
+    let records = run();
+    let (middle, rest) = records.split_at(8);
+    middle.iter().for_each(|record| live.notify(record));
+    live.redraw();
+    let in_work = terminal.contents();
+    for expected in ["beacon--ci rewriting context", "harbor--ci node 1: running highstate", "3 left", "warning: harbor--ci--1"] {
+        assert!(in_work.contains(expected), "{expected}: {in_work}");
+    }
+    rest.iter().for_each(|record| live.notify(record));
+    insta::assert_snapshot!(format!("{}\n--- stdout\n{}", terminal.contents(), out.text()));
+}
+
+#[test]
+fn who_asked_to_stop_is_heard_by_every_screen() {
+    let (screen, _, err) = paper::screen(Format::Text);
+    let interrupt = Interrupt::default();
+    let plain = screen.for_a_run(interrupt.clone());
+    assert!(!plain.interrupted());
+    assert!(interrupt.ask() && !interrupt.ask());
+    assert!(plain.interrupted());
+    plain.note("stopping");
+    assert_eq!(err.text(), "stopping\n");
+}

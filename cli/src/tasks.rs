@@ -1,0 +1,283 @@
+//! What can be asked for? The table of tasks: everything help, parsing and suggestions know about them.
+
+/// What may stand as the value of an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Yes or no; the option alone means yes.
+    Flag,
+    /// A number from 1 on.
+    Count,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Any text; what to call it in help.
+    Text(&'static str),
+}
+
+/// `KEY=VALUE`, or `--key VALUE`.
+#[derive(Debug)]
+pub struct Opt {
+    /// The key, with `-` between words; `_` means the same.
+    pub name: &'static str,
+    /// What may stand as its value.
+    pub kind: Kind,
+    /// What holds where it is not given, for help.
+    pub default: &'static str,
+    /// What it is for, as half a sentence.
+    pub about: &'static str,
+}
+
+/// An argument that is known by its place; it may also be given by its name.
+#[derive(Debug)]
+pub struct Positional {
+    /// Its name.
+    pub name: &'static str,
+    /// What to call it in help.
+    pub shows: &'static str,
+    /// What it is, as half a sentence.
+    pub about: &'static str,
+    /// A value as it might be typed.
+    pub example: &'static str,
+    /// Whether the task cannot do without.
+    pub required: bool,
+}
+
+/// One thing bldr can do.
+#[derive(Debug)]
+pub struct Task {
+    /// The word that names it.
+    pub name: &'static str,
+    /// One line for the list.
+    pub about: &'static str,
+    /// What more there is to know, for its help.
+    pub more: &'static str,
+    /// Its arguments, in order.
+    pub positionals: &'static [Positional],
+    /// Its options.
+    pub options: &'static [Opt],
+}
+
+impl Task {
+    /// A command line that works, in the form `TASK:ARG,ARG`.
+    pub fn example(&self) -> String {
+        let args: Vec<_> = self.positionals.iter().filter(|p| p.required).map(|p| p.example).collect();
+        if args.is_empty() { format!("bldr {}", self.name) } else { format!("bldr {}:{}", self.name, args.join(",")) }
+    }
+    /// The task of that name; `_` and `-` are the same.
+    pub fn named(name: &str) -> Option<&'static Task> {
+        TASKS.iter().find(|task| same_word(task.name, name))
+    }
+}
+
+/// Whether two words are the same where `_` and `-` are.
+pub fn same_word(a: &str, b: &str) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    a.bytes().map(plain).eq(b.bytes().map(plain))
+}
+
+const STACK: Positional =
+    Positional { name: "stack", shows: "STACK", about: "a stack: PROJECT--INSTANCE", example: "harbor--ci", required: true };
+const NEW_MASTER: Positional =
+    Positional { name: "master", shows: "NEWMASTER", about: "the stack of the new master", example: "master-server--b", required: true };
+const REVISION: Positional = Positional {
+    name: "revision",
+    shows: "REVISION",
+    about: "a revision that context.history lists; its first characters are enough",
+    example: "3f9a2c",
+    required: true,
+};
+
+const PLAN: Opt = Opt { name: "plan", kind: Kind::Flag, default: "no", about: "show what would be done and stop there" };
+const JOBS: Opt =
+    Opt { name: "jobs", kind: Kind::Count, default: "settings, else 8", about: "how many projects are worked on side by side" };
+const STOPPED: Opt = Opt {
+    name: "stopped",
+    kind: Kind::Choice(&["skip", "start", "start-and-stop"]),
+    default: "settings, else start-and-stop",
+    about: "what to do with stopped nodes",
+};
+const HIGHSTATE: Opt = Opt {
+    name: "highstate",
+    kind: Kind::Choice(&["apply", "test", "none"]),
+    default: "settings, else apply",
+    about: "run the highstate, rehearse it, or leave it out",
+};
+const ALLOW_UNSHARED: Opt = Opt {
+    name: "allow-unshared",
+    kind: Kind::Flag,
+    default: "no",
+    about: "go on although the project files do not name the new address yet; is recorded",
+};
+const ADDRESS: Opt = Opt {
+    name: "address",
+    kind: Kind::Text("ADDRESS"),
+    default: "the new master's private address",
+    about: "the address minions shall know the new master by: an IPv4, an IPv6 or a DNS name",
+};
+
+/// Options every task takes; they may stand before the task, too.
+pub const GLOBAL: &[Opt] = &[
+    Opt {
+        name: "home",
+        kind: Kind::Text("DIR"),
+        default: "BLDR_HOME, else the current folder",
+        about: "where settings.yaml, .cfn/ and .bldr/ are",
+    },
+    Opt {
+        name: "output",
+        kind: Kind::Choice(&["text", "json"]),
+        default: "text",
+        about: "results for people, or one JSON object a line (docs/json.md)",
+    },
+    Opt { name: "yes", kind: Kind::Flag, default: "no", about: "answer yes to every question" },
+    Opt { name: "no-color", kind: Kind::Flag, default: "NO_COLOR", about: "no colour" },
+];
+
+const REMASTER_OPTIONS: &[Opt] = &[PLAN, JOBS, STOPPED, HIGHSTATE, ALLOW_UNSHARED, ADDRESS];
+
+/// Every task, in the order of the list.
+pub const TASKS: &[Task] = &[
+    Task { name: "tasks", about: "list what bldr can do", more: "", positionals: &[], options: &[] },
+    Task {
+        name: "stacks",
+        about: "list the stacks of the region: state, addresses, context, master",
+        more: "The master is the one the stack's context names.",
+        positionals: &[],
+        options: &[],
+    },
+    Task {
+        name: "master.list",
+        about: "list the masters in order of precedence, and say which is preferred and why",
+        more: "Masters sort by the text of their instance id; the first is preferred unless settings.yaml pins one.",
+        positionals: &[],
+        options: &[],
+    },
+    Task {
+        name: "master.share",
+        about: "write the new master's address into the project files, for the team to see",
+        more: "Shows the difference and asks before it writes. Only the address changes: comments and layout stay. \
+               master.remaster refuses an address that is not shared.",
+        positionals: &[NEW_MASTER],
+        options: &[ADDRESS],
+    },
+    Task {
+        name: "master.remaster",
+        about: "make one stack take its orders from a new master",
+        more: "Context, build vars, the minion's configuration and its trusted key name the new master afterwards, and the \
+               highstate has run. Run it again after any failure: what is done already is left alone.",
+        positionals: &[STACK, NEW_MASTER],
+        options: REMASTER_OPTIONS,
+    },
+    Task {
+        name: "master.remaster_all",
+        about: "make every stack of the region take its orders from a new master",
+        more: "Projects run side by side, the stacks of a project one after the other, prod last. A failure holds the rest \
+               of its project. Ctrl-C stops after the stacks in flight; a second one stops at once.",
+        positionals: &[NEW_MASTER],
+        options: REMASTER_OPTIONS,
+    },
+    Task { name: "buildvars.read", about: "show the build vars of each node of a stack", more: "", positionals: &[STACK], options: &[] },
+    Task {
+        name: "buildvars.valid",
+        about: "say whether the build vars of each node of a stack can be refreshed",
+        more: "Exit code 1 where any cannot.",
+        positionals: &[STACK],
+        options: &[],
+    },
+    Task {
+        name: "buildvars.refresh",
+        about: "derive the build vars of each node of a stack from its context anew",
+        more: "Node number and revision are taken over from the old build vars, which have to be valid.",
+        positionals: &[STACK],
+        options: &[],
+    },
+    Task {
+        name: "buildvars.fix",
+        about: "write the build vars of each node of a stack anew where they are broken or missing",
+        more: "Valid build vars are left alone: buildvars.refresh brings those up to date.",
+        positionals: &[STACK],
+        options: &[],
+    },
+    Task {
+        name: "context.show",
+        about: "show the stored context of a stack, as it is stored",
+        more: "",
+        positionals: &[STACK],
+        options: &[],
+    },
+    Task {
+        name: "context.history",
+        about: "list the replaced contexts of a stack, oldest first",
+        more: "",
+        positionals: &[STACK],
+        options: &[],
+    },
+    Task {
+        name: "context.diff",
+        about: "show what changed between a replaced context and the current one",
+        more: "",
+        positionals: &[
+            STACK,
+            Positional { required: false, about: "a revision that context.history lists; else the last one replaced", ..REVISION },
+        ],
+        options: &[],
+    },
+    Task {
+        name: "context.restore",
+        about: "put a replaced context of a stack back, byte for byte",
+        more: "What is replaced by that becomes history, too.",
+        positionals: &[STACK, REVISION],
+        options: &[],
+    },
+    Task {
+        name: "sandbox.create",
+        about: "make up a fleet to try things on, in .bldr/sandbox",
+        more: "Without a file and without a number: a small fleet with something of everything.",
+        positionals: &[Positional {
+            name: "file",
+            shows: "FILE",
+            about: "a YAML file that describes the fleet",
+            example: "fleet.yaml",
+            required: false,
+        }],
+        options: &[Opt { name: "minions", kind: Kind::Count, default: "none", about: "make up this many minions instead" }],
+    },
+    Task {
+        name: "sandbox.show",
+        about: "show what each node of the sandbox really does: its master, its trusted key, what is due",
+        more: "",
+        positionals: &[],
+        options: &[],
+    },
+    Task { name: "sandbox.reset", about: "put the sandbox back to how it was created", more: "", positionals: &[], options: &[] },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_with_either_of_the_two_dashes() {
+        assert_eq!(Task::named("master.remaster-all").map(|t| t.name), Some("master.remaster_all"));
+        assert_eq!(Task::named("master.remaster_all").map(|t| t.name), Some("master.remaster_all"));
+        assert!(Task::named("master").is_none());
+    }
+
+    #[test]
+    fn no_task_takes_two_things_by_one_name() {
+        for task in TASKS {
+            let mut names: Vec<_> = task.positionals.iter().map(|p| p.name).collect();
+            names.extend(task.options.iter().chain(GLOBAL).map(|o| o.name));
+            let all = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), all, "{}", task.name);
+        }
+    }
+
+    #[test]
+    fn optional_arguments_come_last() {
+        for task in TASKS {
+            assert!(task.positionals.is_sorted_by_key(|p| !p.required), "{}", task.name);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Which adapter stands behind which port? The only file that names adapters.
+
+use crate::{
+    exit::Exit,
+    settings::{self, Cloud, Settings},
+    terminal,
+};
+use async_trait::async_trait;
+use bldr_adapters_aws::Ec2;
+use bldr_adapters_fs::{FileContexts, FileJournal, FileLock, FileProjects, FileSleepers};
+use bldr_adapters_ssh::{Pool, SshMasters, SshMinions, SshSettings, Transport};
+use bldr_core::{
+    execute,
+    fleet::Timestamp,
+    ports::{Clock, ContextStore, Inventory, Journal, Lock, Masters, Minions, Operator, Power, SharedAddress, Sleepers},
+    survey::{AddressPolicy, Sources},
+};
+use bldr_testkit::{sandbox::Sandbox, spec::FleetSpec};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// The home folder and what its settings say.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Where settings.yaml, `.cfn/` and `.bldr/` are.
+    pub home: PathBuf,
+    /// The settings.
+    pub settings: Settings,
+    /// Which address of a node to connect to.
+    pub addresses: AddressPolicy,
+}
+
+impl Place {
+    /// A home folder with these settings.
+    pub fn new(home: impl Into<PathBuf>, settings: Settings) -> Self {
+        Self { home: home.into(), addresses: settings.addresses(), settings }
+    }
+    /// A path as settings.yaml has it: relative to the home folder of bldr, or with `~/` to that of the operator.
+    pub fn path(&self, path: &Path) -> PathBuf {
+        match (path.strip_prefix("~"), std::env::home_dir()) {
+            (Ok(rest), Some(home)) => home.join(rest),
+            _ => self.home.join(path),
+        }
+    }
+    /// The sandbox of this home folder.
+    pub fn sandbox(&self) -> Sandbox {
+        Sandbox::at(&self.home)
+    }
+}
+
+/// What is kept in files, whatever the cloud.
+pub struct Stores {
+    /// The contexts.
+    pub contexts: Arc<dyn ContextStore>,
+    /// The project files.
+    pub shared: Arc<dyn SharedAddress>,
+    /// The record of runs.
+    pub journal: Arc<dyn Journal>,
+    /// The fleet's lock.
+    pub lock: Arc<dyn Lock>,
+    /// What is remembered of stopped nodes.
+    pub sleepers: Arc<dyn Sleepers>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Stores {
+    /// The stores of this place. In the sandbox a fleet is made up where there is none yet.
+    ///
+    /// # Errors
+    /// A sandbox that cannot be made.
+    pub fn open(place: &Place) -> Result<Self, Exit> {
+        let clock = clock();
+        let (contexts, projects) = match place.settings.cloud {
+            Cloud::Aws => {
+                let projects: Vec<_> = place.settings.project_files.iter().map(|file| place.path(file)).collect();
+                (place.path(&place.settings.contexts), projects)
+            }
+            Cloud::Sandbox => {
+                let sandbox = place.sandbox();
+                if !sandbox.exists() {
+                    let spec = FleetSpec::built_in().map_err(|error| Exit::refused(error.to_string()))?;
+                    sandbox.create(&spec, &clock)?;
+                }
+                (sandbox.contexts(), vec![sandbox.project_file()])
+            }
+        };
+        Ok(Self {
+            contexts: Arc::new(FileContexts::new(contexts, clock.clone())),
+            shared: Arc::new(FileProjects::new(projects)),
+            journal: Arc::new(FileJournal::new(place.home.join(".bldr/runs"))),
+            lock: Arc::new(FileLock::new(place.home.join(".bldr/lock"))),
+            sleepers: Arc::new(FileSleepers::new(place.home.join(".bldr/sleepers"))),
+            clock,
+        })
+    }
+}
+
+/// Everything bldr needs of the world.
+pub struct Ports {
+    /// What is kept in files.
+    pub stores: Stores,
+    /// The machines.
+    pub inventory: Arc<dyn Inventory>,
+    /// Their mains switches.
+    pub power: Arc<dyn Power>,
+    /// The minions.
+    pub minions: Arc<dyn Minions>,
+    /// The masters.
+    pub masters: Arc<dyn Masters>,
+}
+
+impl Ports {
+    /// The world of this place.
+    ///
+    /// # Errors
+    /// A sandbox that cannot be made or read, and settings that name no region.
+    pub async fn open(place: &Place) -> Result<Self, Exit> {
+        let stores = Stores::open(place)?;
+        match place.settings.cloud {
+            Cloud::Sandbox => {
+                let machines = Arc::new(place.sandbox().open(&stores.clock, pace())?);
+                Ok(Self { stores, inventory: machines.clone(), power: machines.clone(), minions: machines.clone(), masters: machines })
+            }
+            Cloud::Aws => {
+                let ec2 = Ec2::connect(place.settings.region.clone()).await.map_err(Exit::blind)?;
+                let pool = Pool::new(ssh(place));
+                let (minions, masters) = (Arc::new(SshMinions::new(pool.clone())), Arc::new(SshMasters::new(pool)));
+                Ok(Self { stores, inventory: Arc::new(ec2.inventory()), power: Arc::new(ec2.power()), minions, masters })
+            }
+        }
+    }
+
+    /// Where a survey looks.
+    pub fn sources<'a>(&'a self, place: &'a Place) -> Sources<'a> {
+        Sources {
+            inventory: &*self.inventory,
+            contexts: &*self.stores.contexts,
+            minions: &*self.minions,
+            sleepers: &*self.stores.sleepers,
+            addresses: &place.addresses,
+            jobs: place.settings.jobs as usize,
+        }
+    }
+
+    /// What a run acts through, with this operator watching.
+    pub fn of_a_run<'a>(&'a self, operator: &'a dyn Operator) -> execute::Ports<'a> {
+        execute::Ports {
+            contexts: &*self.stores.contexts,
+            minions: &*self.minions,
+            power: &*self.power,
+            sleepers: &*self.stores.sleepers,
+            journal: &*self.stores.journal,
+            operator,
+            clock: &*self.stores.clock,
+        }
+    }
+}
+
+/// How nodes are connected to: what the settings say, and where they say nothing, what `ssh` does.
+fn ssh(place: &Place) -> SshSettings {
+    let (ssh, usual) = (&place.settings.ssh, SshSettings::default());
+    let path = |path: &Option<PathBuf>| path.as_deref().map(|path| place.path(path));
+    SshSettings {
+        transport: match ssh.transport {
+            settings::Transport::Thrussh => Transport::Thrussh,
+            settings::Transport::System => Transport::System,
+        },
+        user: place.settings.users.bootstrap.clone(),
+        port: ssh.port.unwrap_or(usual.port),
+        config: path(&ssh.config).or(usual.config),
+        key_files: if ssh.identities.is_empty() { usual.key_files } else { ssh.identities.iter().map(|key| place.path(key)).collect() },
+        keypairs: Some(place.path(&place.settings.keypairs)),
+        agent: std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()).map(PathBuf::from),
+        known_hosts: path(&ssh.known_hosts).unwrap_or(usual.known_hosts),
+        bastion: ssh.bastion.clone(),
+        passphrase: terminal::passphrases(),
+        ..usual
+    }
+}
+
+/// The time of this machine.
+pub fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock)
+}
+
+/// How long each answer of the sandbox takes, so that a run can be watched: `BLDR_SANDBOX_PACE`, in milliseconds.
+fn pace() -> Duration {
+    let pace = std::env::var("BLDR_SANDBOX_PACE").ok().and_then(|millis| millis.parse().ok());
+    Duration::from_millis(pace.unwrap_or(0))
+}
+
+struct SystemClock;
+
+#[async_trait]
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
