@@ -305,8 +305,8 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_its_line_and_the_nearest_one() {
         insta::assert_snapshot!(problem_of("cloud: sandbox\njbos: 4\n"), @"settings.yaml:2: unknown field `jbos`; did you mean 'jobs'?");
-        insta::assert_snapshot!(problem_of("cloud: sandbox\nssh:\n  transprt: system\n"), @"");
-        insta::assert_snapshot!(problem_of("cloud: aws\nstopped: start-stop\n"), @"");
+        insta::assert_snapshot!(problem_of("cloud: sandbox\nssh:\n  transprt: system\n"), @"settings.yaml:3: ssh: unknown field `transprt`; did you mean 'transport'?");
+        insta::assert_snapshot!(problem_of("cloud: aws\nstopped: start-stop\n"), @"settings.yaml:2: stopped: unknown variant `start-stop`; did you mean 'start-and-stop'?");
     }
 
     #[test]

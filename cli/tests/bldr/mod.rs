@@ -1,6 +1,7 @@
 //! How is the binary run by a test? In a folder of its own, with nothing of the tester's environment, and never at a terminal.
 
 #![allow(dead_code, reason = "not every test file needs all of it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
 use std::{fs, path::PathBuf};
 
