@@ -18,8 +18,8 @@ pub fn watch(interrupt: Interrupt, screen: Arc<dyn RunScreen>) -> JoinHandle<()>
         loop {
             tokio::select! { _ = typed.recv() => {}, _ = killed.recv() => {} }
             if !interrupt.ask() {
-                screen.close();
                 screen.note("stopped; run the same again to finish what was cut off");
+                screen.close();
                 std::process::exit(Code::Interrupted as i32);
             }
             screen.note("stopping: the stacks in flight are finished, no other is begun; once more stops at once");

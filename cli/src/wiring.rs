@@ -17,6 +17,7 @@ use bldr_core::{
 };
 use bldr_testkit::{sandbox::Sandbox, spec::FleetSpec};
 use std::{
+    io::IsTerminal,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -111,6 +112,7 @@ pub struct Ports {
     pub minions: Arc<dyn Minions>,
     /// The masters.
     pub masters: Arc<dyn Masters>,
+    connections: Option<Pool>,
 }
 
 impl Ports {
@@ -123,14 +125,21 @@ impl Ports {
         match place.settings.cloud {
             Cloud::Sandbox => {
                 let machines = Arc::new(place.sandbox().open(&stores.clock, pace())?);
-                Ok(Self { stores, inventory: machines.clone(), power: machines.clone(), minions: machines.clone(), masters: machines })
+                Ok(Self { stores, inventory: machines.clone(), power: machines.clone(), minions: machines.clone(), masters: machines, connections: None })
             }
             Cloud::Aws => {
                 let ec2 = Ec2::connect(place.settings.region.clone()).await.map_err(Exit::blind)?;
                 let pool = Pool::new(ssh(place));
-                let (minions, masters) = (Arc::new(SshMinions::new(pool.clone())), Arc::new(SshMasters::new(pool)));
-                Ok(Self { stores, inventory: Arc::new(ec2.inventory()), power: Arc::new(ec2.power()), minions, masters })
+                let (minions, masters) = (Arc::new(SshMinions::new(pool.clone())), Arc::new(SshMasters::new(pool.clone())));
+                Ok(Self { stores, inventory: Arc::new(ec2.inventory()), power: Arc::new(ec2.power()), minions, masters, connections: Some(pool) })
             }
+        }
+    }
+
+    /// Closes what is still open: the system's `ssh` would keep its connections for a while after us.
+    pub async fn close(&self) {
+        if let Some(pool) = &self.connections {
+            pool.close().await;
         }
     }
 
@@ -187,10 +196,11 @@ pub fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
-/// How long each answer of the sandbox takes, so that a run can be watched: `BLDR_SANDBOX_PACE`, in milliseconds.
+/// How long each answer of the sandbox takes, in milliseconds: as `BLDR_SANDBOX_PACE` says; else long enough for a run to be
+/// watched where somebody watches, and no time at all elsewhere.
 fn pace() -> Duration {
-    let pace = std::env::var("BLDR_SANDBOX_PACE").ok().and_then(|millis| millis.parse().ok());
-    Duration::from_millis(pace.unwrap_or(0))
+    let told = std::env::var("BLDR_SANDBOX_PACE").ok().and_then(|millis| millis.parse().ok());
+    Duration::from_millis(told.unwrap_or(if std::io::stderr().is_terminal() { 150 } else { 0 }))
 }
 
 struct SystemClock;

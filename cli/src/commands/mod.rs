@@ -38,13 +38,20 @@ pub struct Session {
 /// Whatever kept it from being begun; what failed on the way is in the code.
 pub async fn run(request: Request, session: &mut Session) -> Result<Code, Exit> {
     match request {
-        Request::Tasks => Ok(task_list::list(session)),
-        Request::Stacks => stacks::list(&Ports::open(&session.place).await?, session).await,
-        Request::Masters => masters::list(&Ports::open(&session.place).await?, session).await,
-        Request::Share(share) => share::share(&share, &Ports::open(&session.place).await?, session).await,
-        Request::Remaster(remaster) => remaster::remaster(&remaster, &Ports::open(&session.place).await?, session).await,
-        Request::BuildVars(stack, task) => build_vars::run(&stack, task, &Ports::open(&session.place).await?, session).await,
-        Request::Context(stack, task) => context::run(&stack, &task, &Stores::open(&session.place)?, session).await,
-        Request::Sandbox(task) => sandbox::run(&task, session),
+        Request::Tasks => return Ok(task_list::list(session)),
+        Request::Context(stack, task) => return context::run(&stack, &task, &Stores::open(&session.place)?, session).await,
+        Request::Sandbox(task) => return sandbox::run(&task, session),
+        _ => {}
     }
+    let ports = Ports::open(&session.place).await?;
+    let ended = match request {
+        Request::Stacks => stacks::list(&ports, session).await,
+        Request::Masters => masters::list(&ports, session).await,
+        Request::Share(share) => share::share(&share, &ports, session).await,
+        Request::Remaster(remaster) => remaster::remaster(&remaster, &ports, session).await,
+        Request::BuildVars(stack, task) => build_vars::run(&stack, task, &ports, session).await,
+        Request::Tasks | Request::Context(..) | Request::Sandbox(_) => Ok(Code::Done),
+    };
+    ports.close().await;
+    ended
 }

@@ -152,28 +152,28 @@ async fn run(request: &Remaster, prepared: &Prepared, ports: &Ports, session: &m
     let report = execute::execute(&prepared.plan, &prepared.fleet, &run, &ports.of_a_run(&*screen)).await;
     watch.abort();
     screen.close();
-    ended(&report, session)
+    let code = ended(&report)?;
+    if code != Code::Done {
+        session.screen.note("run the same again when the causes are gone: what is done is left alone");
+    }
+    Ok(code)
 }
 
 /// What the outcomes come to.
-fn ended(report: &RunReport, session: &Session) -> Result<Code, Exit> {
+fn ended(report: &RunReport) -> Result<Code, Exit> {
     if let Some(problem) = &report.unrecorded {
         return Err(Exit::new(Code::Unrecorded, format!("the run could not be recorded: {problem}"))
             .line("nothing was begun after that; what was in flight was finished")
             .line("make room for the journal and run the same again: what is done is left alone"));
     }
     let outcomes = || report.outcomes.values();
-    let code = if outcomes().any(|outcome| *outcome == Outcome::Interrupted) {
-        Code::Interrupted
+    if outcomes().any(|outcome| *outcome == Outcome::Interrupted) {
+        Ok(Code::Interrupted)
     } else if outcomes().all(|outcome| outcome.is_success()) {
-        Code::Done
+        Ok(Code::Done)
     } else {
-        Code::Failed
-    };
-    if code != Code::Done {
-        session.screen.note("run the same again when the causes are gone: what is done is left alone");
+        Ok(Code::Failed)
     }
-    Ok(code)
 }
 
 /// The time, and four letters so that two runs of one second differ.
@@ -185,4 +185,33 @@ fn run_id(now: Timestamp) -> RunId {
     let time =
         jiff::Timestamp::from_millisecond(now.0).map_or_else(|_| now.0.to_string(), |time| time.strftime("%Y%m%d-%H%M%S").to_string());
     RunId(format!("{time}-{letters}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended_with(outcomes: &[(&str, Outcome)], unrecorded: Option<&str>) -> Result<Code, Code> {
+        let outcomes = outcomes.iter().map(|(stack, outcome)| (stack.parse().unwrap(), *outcome)).collect();
+        let report = RunReport { outcomes, unrecorded: unrecorded.map(Into::into), ..RunReport::default() };
+        ended(&report).map_err(|exit| exit.code)
+    }
+
+    #[test]
+    fn the_code_is_that_of_the_worst_there_was() {
+        use Outcome::{AlreadyThere, Failed, Held, Interrupted, Remastered, Skipped};
+        assert_eq!(ended_with(&[], None), Ok(Code::Done));
+        assert_eq!(ended_with(&[("a--b", Remastered), ("a--c", AlreadyThere), ("a--d", Skipped)], None), Ok(Code::Done));
+        assert_eq!(ended_with(&[("a--b", Failed), ("c--d", Remastered)], None), Ok(Code::Failed));
+        assert_eq!(ended_with(&[("a--b", Held)], None), Ok(Code::Failed));
+        assert_eq!(ended_with(&[("a--b", Failed), ("c--d", Interrupted)], None), Ok(Code::Interrupted));
+        assert_eq!(ended_with(&[("a--b", Remastered)], Some("the disk is full")), Err(Code::Unrecorded));
+    }
+
+    #[test]
+    fn runs_of_one_second_have_different_names_that_sort_by_time() {
+        let [first, second] = [0, 1000].map(|millis| run_id(Timestamp(1_795_351_381_000 + millis)));
+        assert!(first < second && first.0.starts_with("20261122-124301-"), "{first} {second}");
+        assert_ne!(run_id(Timestamp(0)), run_id(Timestamp(0)));
+    }
 }

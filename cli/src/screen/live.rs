@@ -102,6 +102,7 @@ impl Operator for Live {
         if let Some(line) = line::of_event(&record.event).filter(|_| lasting) {
             self.above(&self.screen.tinted(&line, plain::style(&record.event)));
         }
+        drop(state);
         if let Some(table) = summary::of_event(&record.event) {
             self.close();
             self.screen.text(&table);
@@ -117,6 +118,8 @@ impl RunScreen for Live {
         self.above(text);
     }
     fn close(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.working.drain().for_each(|(_, bar)| bar.finish_and_clear());
         self.totals.finish_and_clear();
         // As above: a terminal that is gone needs no clearing.
         let _ = self.bars.clear();
