@@ -115,7 +115,8 @@ impl Operator for Live {
 
 impl RunScreen for Live {
     fn note(&self, text: &str) {
-        self.above(text);
+        // Written at once, where a line above the moving ones would wait for the next time they are drawn.
+        self.bars.suspend(|| self.screen.note(text));
     }
     fn close(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
