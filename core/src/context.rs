@@ -17,7 +17,7 @@ const MASTER: &str = "master_ip";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ContextError {
     /// No JSON at all.
-    #[error(transparent)]
+    #[error("the context is {0}")]
     Json(#[from] JsonError),
     /// JSON, but no object.
     #[error("the context is {0}, not a map")]

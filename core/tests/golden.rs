@@ -5,7 +5,7 @@ use bldr_core::{
     address::MasterAddress,
     build_vars::BuildVars,
     context::{Context, Rewrite},
-    json::{self, Value},
+    json::{self, Object, Value},
     name::StackName,
     precedence,
     project::Projects,
@@ -81,7 +81,7 @@ fn build_vars_are_derived_and_encoded_to_the_same_text() {
 #[test]
 fn stacks_are_re_mastered_in_the_same_order() {
     for case in cases(include_str!("cases/remaster-order.json")) {
-        let mut root = bldr_core::json::Object::default();
+        let mut root = Object::default();
         root.set("defaults", json::parse("{\"aws\": {}}").unwrap());
         match case.at(&["ec2_projects"]).unwrap() {
             Value::Object(projects) => {
