@@ -34,7 +34,7 @@ impl FileJournal {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
             let problem = "it is not the name of a run (such as 20261122-124301-k3f9)";
-            return Err(PortError::new(PortErrorKind::NotFound, format!("'{name}'"), problem).advise("'bldr runs' lists them"));
+            return Err(PortError::new(PortErrorKind::NotFound, format!("'{name}'"), problem));
         }
         Ok(self.0.path().join(format!("{name}.jsonl")))
     }
@@ -63,8 +63,7 @@ impl FileJournal {
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(PortError::new(PortErrorKind::NotFound, format!("run {run}"), "there is no record of it")
-                    .advise("'bldr runs' lists those there are"));
+                return Err(PortError::new(PortErrorKind::NotFound, format!("run {run}"), "there is no record of it"));
             }
             Err(error) => return Err(failed("read", &path)(error)),
         };

@@ -19,7 +19,21 @@ tell() {
 pki=$(pki_dir minion)
 echo bldr-answer
 tell build-vars /etc/build-vars.json.b64
-tell minion-config /etc/salt/minion
+# Files in minion.d are read after the main one, and win over it.
+override=
+for file in /etc/salt/minion.d/*.conf; do
+    if [ -f "$file" ] && grep -q '^master:' "$file"; then override=$file; fi
+done
+if [ -n "$override" ] && [ -e /etc/salt/minion ]; then
+    text=$({
+        cat /etc/salt/minion
+        echo
+        cat "$override"
+    } | base64 -w 0)
+    printf 'minion-config is %s\n' "$text"
+else
+    tell minion-config "${override:-/etc/salt/minion}"
+fi
 tell trusted-key "$pki/minion_master.pub"
 tell highstate-due /var/lib/bldr/highstate-due
 tell repointing /var/lib/bldr/repointing

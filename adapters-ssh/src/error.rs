@@ -159,7 +159,7 @@ impl SshError {
                 "is it running, and may this machine reach its SSH port (security group, VPN, `ssh.address`, `ssh.bastion`)?".into()
             }
             Self::Denied { .. } => "load the right key (`ssh-add FILE`), put the stack's key pair into `keypairs` as STACK.pem, or set \
-                                    `ssh.user`"
+                                    `users.bootstrap`"
                 .into(),
             Self::HostKeyChanged { host, file, .. } => format!(
                 "if the machine was replaced, accept its new key with `{}`; if not, somebody may be listening in",
@@ -173,7 +173,9 @@ impl SshError {
             Self::CannotLearn { .. } => "make the file writable, or add the host's key yourself".into(),
             Self::Unsupported(_) => "set `ssh.transport: system` in settings.yaml to use this machine's own ssh".into(),
             Self::Lost | Self::Deadline(_) => "run it again: what is missing is then completed".into(),
-            Self::Sudo { user, .. } => format!("give '{user}' NOPASSWD in sudoers on the node, or set `ssh.user` to somebody who has it"),
+            Self::Sudo { user, .. } => {
+                format!("give '{user}' NOPASSWD in sudoers on the node, or set `users.bootstrap` to somebody who has it")
+            }
             _ => return None,
         })
     }

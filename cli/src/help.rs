@@ -90,7 +90,21 @@ fn usage(task: &Task) -> String {
 
 fn after(task: &Task) -> String {
     let gap = if task.more.is_empty() { "" } else { "\n\n" };
-    format!("{}{gap}Example: {}", task.more, task.example())
+    let more: String = task.options.iter().filter_map(Opt::example).map(|option| format!("\n  {}", task.example_with(option))).collect();
+    format!("{}{gap}Examples:\n  {}\n  {}{more}", task.more, task.example(), task.example_spaced())
+}
+
+impl Opt {
+    /// How it is written, for those that are worth showing.
+    fn example(&self) -> Option<&'static str> {
+        match self.name {
+            "plan" => Some("plan=yes"),
+            "jobs" => Some("jobs=4"),
+            "stopped" => Some("stopped=skip"),
+            "minions" => Some("minions=200"),
+            _ => None,
+        }
+    }
 }
 
 /// What clap knows an argument by where it is given by its place.

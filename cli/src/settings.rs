@@ -138,6 +138,9 @@ pub struct Settings {
     /// What to do about the highstate.
     #[serde(default)]
     pub highstate: HighstateMode,
+    /// How many minutes a highstate may take on one node.
+    #[serde(default = "highstate_timeout")]
+    pub highstate_timeout: u32,
 }
 
 /// `ssh: system` is short for `ssh: {transport: system}`.
@@ -194,6 +197,9 @@ fn keypairs() -> PathBuf {
 fn jobs() -> u32 {
     8
 }
+fn highstate_timeout() -> u32 {
+    15
+}
 
 impl Settings {
     /// What holds without a file: the sandbox.
@@ -211,6 +217,7 @@ impl Settings {
             jobs: jobs(),
             stopped: Stopped::default(),
             highstate: HighstateMode::default(),
+            highstate_timeout: highstate_timeout(),
         }
     }
 
@@ -246,8 +253,10 @@ impl Settings {
                 return wrong(key, "buckets are not supported yet\nuse a folder, like .cfn/contexts");
             }
         }
-        if settings.jobs == 0 {
-            return wrong("jobs", "has to be 1 or more");
+        for (key, number) in [("jobs", settings.jobs), ("highstate-timeout", settings.highstate_timeout)] {
+            if number == 0 {
+                return wrong(key, "has to be 1 or more");
+            }
         }
         if settings.master.as_ref().is_some_and(|master| !master.is_master()) {
             return wrong("master", "is not a master: masters are the stacks of the project 'master-server'");

@@ -62,6 +62,17 @@ impl Task {
         let args: Vec<_> = self.positionals.iter().filter(|p| p.required).map(|p| p.example).collect();
         if args.is_empty() { format!("bldr {}", self.name) } else { format!("bldr {}:{}", self.name, args.join(",")) }
     }
+    /// The same in the form `TASK ARG ARG`.
+    pub fn example_spaced(&self) -> String {
+        let args: Vec<_> = self.positionals.iter().map(|p| p.example).collect();
+        format!("bldr {} {}", self.name, args.join(" ")).trim_end().into()
+    }
+    /// A command line with an option.
+    pub fn example_with(&self, option: &str) -> String {
+        let example = self.example();
+        let gap = if example.contains(':') { ',' } else { ':' };
+        format!("{example}{gap}{option}")
+    }
     /// The task of that name; `_` and `-` are the same.
     pub fn named(name: &str) -> Option<&'static Task> {
         TASKS.iter().find(|task| same_word(task.name, name))

@@ -15,7 +15,10 @@ use bldr_core::{
     ports::{Clock, ContextStore, Inventory, Journal, Lock, Masters, Minions, Operator, Power, SharedAddress, Sleepers},
     survey::{AddressPolicy, Sources},
 };
-use bldr_testkit::{sandbox::Sandbox, spec::FleetSpec};
+use bldr_testkit::{
+    sandbox::{Sandbox, made_up_marker},
+    spec::FleetSpec,
+};
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
@@ -78,7 +81,14 @@ impl Stores {
         let (contexts, projects) = match place.settings.cloud {
             Cloud::Aws => {
                 let projects: Vec<_> = place.settings.project_files.iter().map(|file| place.path(file)).collect();
-                (place.path(&place.settings.contexts), projects)
+                let contexts = place.path(&place.settings.contexts);
+                if made_up_marker(&contexts).exists() {
+                    let problem = format!("the contexts in {} are the sandbox's, and not those of a real fleet", contexts.display());
+                    return Err(Exit::refused(problem)
+                        .line("nothing was changed")
+                        .line("remove that folder, or name another one as `contexts`"));
+                }
+                (contexts, projects)
             }
             Cloud::Sandbox => {
                 let sandbox = place.sandbox();
@@ -125,13 +135,27 @@ impl Ports {
         match place.settings.cloud {
             Cloud::Sandbox => {
                 let machines = Arc::new(place.sandbox().open(&stores.clock, pace())?);
-                Ok(Self { stores, inventory: machines.clone(), power: machines.clone(), minions: machines.clone(), masters: machines, connections: None })
+                Ok(Self {
+                    stores,
+                    inventory: machines.clone(),
+                    power: machines.clone(),
+                    minions: machines.clone(),
+                    masters: machines,
+                    connections: None,
+                })
             }
             Cloud::Aws => {
                 let ec2 = Ec2::connect(place.settings.region.clone()).await.map_err(Exit::blind)?;
                 let pool = Pool::new(ssh(place));
                 let (minions, masters) = (Arc::new(SshMinions::new(pool.clone())), Arc::new(SshMasters::new(pool.clone())));
-                Ok(Self { stores, inventory: Arc::new(ec2.inventory()), power: Arc::new(ec2.power()), minions, masters, connections: Some(pool) })
+                Ok(Self {
+                    stores,
+                    inventory: Arc::new(ec2.inventory()),
+                    power: Arc::new(ec2.power()),
+                    minions,
+                    masters,
+                    connections: Some(pool),
+                })
             }
         }
     }
@@ -151,7 +175,8 @@ impl Ports {
             minions: &*self.minions,
             sleepers: &*self.stores.sleepers,
             addresses: &place.addresses,
-            jobs: place.settings.jobs as usize,
+            // Looking is light, and most of it is waiting.
+            jobs: (place.settings.jobs as usize).max(32),
         }
     }
 
@@ -187,6 +212,7 @@ fn ssh(place: &Place) -> SshSettings {
         known_hosts: path(&ssh.known_hosts).unwrap_or(usual.known_hosts),
         bastion: ssh.bastion.clone(),
         passphrase: terminal::passphrases(),
+        highstate_timeout: Duration::from_secs(60 * u64::from(place.settings.highstate_timeout)),
         ..usual
     }
 }

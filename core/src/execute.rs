@@ -127,6 +127,15 @@ impl From<Change> for Done {
     }
 }
 
+/// What a step that starts or stops a node has to know of the others.
+#[derive(Clone, Copy)]
+struct End {
+    /// Whether every step before it went well.
+    clean: bool,
+    /// Whether the node is stopped again in the end.
+    sleeps_again: bool,
+}
+
 /// The hosts of a stack as they are during the run: a node that was started has a new address.
 type Hosts = HashMap<u64, Host>;
 
@@ -210,10 +219,13 @@ impl Execution<'_> {
                 continue;
             }
             let clean = problem.is_none();
-            match self.step(stack, nodes, *step, &mut hosts, clean).await {
-                Ok(()) if step.action == Action::Start => started.push(step.node),
-                Ok(()) => {}
-                Err(reason) => drop(problem.get_or_insert(reason)),
+            let sleeps_again = steps.iter().any(|other| other.action == Action::Stop && other.node == step.node);
+            if step.action == Action::Start {
+                // A start that fails may have been heard all the same.
+                started.push(step.node);
+            }
+            if let Err(reason) = self.step(stack, nodes, *step, &mut hosts, End { clean, sleeps_again }).await {
+                problem.get_or_insert(reason);
             }
         }
         for host in hosts.values() {
@@ -222,7 +234,7 @@ impl Execution<'_> {
         problem
     }
 
-    async fn step(&self, stack: &StackName, nodes: &[Node], step: Step, hosts: &mut Hosts, clean: bool) -> Result<(), String> {
+    async fn step(&self, stack: &StackName, nodes: &[Node], step: Step, hosts: &mut Hosts, end: End) -> Result<(), String> {
         let (action, name) = (step.action, step.node.map(|number| stack.node(number)));
         let begun = self.ports.clock.now().0;
         self.tell(Event::StepStarted { stack: stack.clone(), node: name.clone(), action }).await;
@@ -233,8 +245,8 @@ impl Execution<'_> {
         let done = match (action, node) {
             (Action::RewriteContext, _) => self.rewrite_context(stack).await,
             (_, None) => Err(PortError::new(PortErrorKind::NotFound, stack.as_str(), "the plan names a node that was not surveyed")),
-            (Action::Start, Some(node)) => self.start(stack, node, hosts).await,
-            (Action::Stop, Some(node)) => self.stop(node, hosts, clean).await,
+            (Action::Start, Some(node)) => self.start(stack, node, hosts, end.sleeps_again).await,
+            (Action::Stop, Some(node)) => self.stop(node, hosts, end.clean).await,
             (_, Some(node)) => match hosts.get(&node.name.number()) {
                 None => Err(PortError::new(PortErrorKind::Unreachable, node.name.to_string(), "it has no address to connect to")),
                 Some(host) => match action {
@@ -262,10 +274,16 @@ impl Execution<'_> {
         rewrite_context(self.ports.contexts, stack, &self.plan.address).await.map(Done::from)
     }
 
-    async fn start(&self, stack: &StackName, node: &Node, hosts: &mut Hosts) -> PortResult<Done> {
+    async fn start(&self, stack: &StackName, node: &Node, hosts: &mut Hosts, sleeps_again: bool) -> PortResult<Done> {
+        let memory = |launched, state| Sleeper { node: node.name.clone(), id: node.id.clone(), launched, state };
+        // Before and after: killed in between, the next run knows whose doing it is that the node runs.
+        if sleeps_again {
+            self.ports.sleepers.remember(&memory(node.launched, SleeperState::Waking)).await?;
+        }
         let instance = self.ports.power.start(&node.id).await?;
-        let sleeper = Sleeper { node: node.name.clone(), id: instance.id.clone(), launched: instance.launched, state: SleeperState::Woken };
-        self.ports.sleepers.remember(&sleeper).await?;
+        if sleeps_again {
+            self.ports.sleepers.remember(&memory(instance.launched, SleeperState::Woken)).await?;
+        }
         let address = self.run.addresses.reach(stack, &instance);
         let address = address.ok_or_else(|| {
             PortError::new(PortErrorKind::Unreachable, node.name.to_string(), "it was started and has no address to connect to")
@@ -320,7 +338,7 @@ impl Execution<'_> {
 /// # Errors
 /// `Malformed` where the context cannot be rewritten, `Conflict` where somebody else wrote it in the meantime. Nothing
 /// was changed then.
-pub async fn rewrite_context(contexts: &dyn ContextStore, stack: &StackName, address: &MasterAddress) -> PortResult<Change> {
+async fn rewrite_context(contexts: &dyn ContextStore, stack: &StackName, address: &MasterAddress) -> PortResult<Change> {
     let document = contexts.load(stack).await?;
     let malformed = |error| PortError::new(PortErrorKind::Malformed, stack.as_str(), format!("{error}"));
     let context = Context::parse(&document.text).map_err(malformed)?;
@@ -337,7 +355,7 @@ pub async fn rewrite_context(contexts: &dyn ContextStore, stack: &StackName, add
 ///
 /// # Errors
 /// `Malformed` where the old ones are missing or broken, or the context is. Nothing was changed then.
-pub async fn refresh_build_vars(contexts: &dyn ContextStore, minions: &dyn Minions, host: &Host) -> PortResult<Change> {
+async fn refresh_build_vars(contexts: &dyn ContextStore, minions: &dyn Minions, host: &Host) -> PortResult<Change> {
     let files = minions.read(host).await?;
     let old = files.build_vars.as_deref().ok_or(BuildVarsError::Missing);
     let old = old.and_then(|encoded| BuildVars::decode(encoded).map(|vars| (encoded, vars)));
@@ -356,7 +374,7 @@ pub async fn refresh_build_vars(contexts: &dyn ContextStore, minions: &dyn Minio
 ///
 /// # Errors
 /// Those of the store, and `Malformed`.
-pub async fn stored_context(contexts: &dyn ContextStore, stack: &StackName) -> PortResult<Context> {
+async fn stored_context(contexts: &dyn ContextStore, stack: &StackName) -> PortResult<Context> {
     let document = contexts.load(stack).await?;
     Context::parse(&document.text).map_err(|error| PortError::new(PortErrorKind::Malformed, stack.as_str(), error.to_string()))
 }

@@ -300,8 +300,9 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// The masters, in order of precedence.
+    /// The masters that have a machine here, in order of precedence. A context alone may be what is left of one.
     pub fn masters(&self) -> Vec<&Stack> {
-        crate::precedence::ordered(self.stacks.keys()).into_iter().filter_map(|name| self.stacks.get(name)).collect()
+        let stacks = crate::precedence::ordered(self.stacks.keys()).into_iter().filter_map(|name| self.stacks.get(name));
+        stacks.filter(|stack| !stack.nodes.is_empty()).collect()
     }
 }

@@ -272,7 +272,7 @@ fn judged_by_facts(fleet: &Fleet, stack: &Stack, request: &Request) -> Result<To
         because.insert(Difference::Context);
         steps.push(Step { action: Action::RewriteContext, node: None });
     }
-    let mut starts = Vec::new();
+    let (mut starts, mut left_out) = (Vec::new(), false);
     for node in &stack.nodes {
         let number = Some(node.name.number());
         let asleep = node.state != InstanceState::Running;
@@ -282,7 +282,8 @@ fn judged_by_facts(fleet: &Fleet, stack: &Stack, request: &Request) -> Result<To
         };
         if asleep && !differences.is_empty() {
             if request.stopped == Stopped::Skip {
-                return Err(Untouched::Stopped);
+                left_out = true;
+                continue;
             }
             starts.push(Step { action: Action::Start, node: number });
         }
@@ -292,13 +293,17 @@ fn judged_by_facts(fleet: &Fleet, stack: &Stack, request: &Request) -> Result<To
             steps.extend(actions.map(|action| Step { action, node: number }));
         }
         let stop_again = asleep && !differences.is_empty() && node.state != InstanceState::Pending;
-        if node.woken {
+        let woken = node.woken && request.stopped != Stopped::Start;
+        if woken {
             because.insert(Difference::LeftRunning);
         }
-        if (stop_again && request.stopped == Stopped::StartAndStop) || node.woken {
+        if (stop_again && request.stopped == Stopped::StartAndStop) || woken {
             steps.push(Step { action: Action::Stop, node: number });
         }
         because.extend(differences);
+    }
+    if left_out && !stack.nodes.iter().any(|node| node.state == InstanceState::Running) {
+        return Err(Untouched::Stopped);
     }
     if steps.is_empty() {
         return Err(Untouched::AlreadyThere(request.master.clone()));

@@ -225,6 +225,9 @@ pub struct Sleeper {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SleeperState {
+    /// bldr is about to start it and means to stop it again. The launch time is the one before: that of the start is not
+    /// known yet, so whoever finds it running takes it for [`SleeperState::Woken`].
+    Waking,
     /// bldr started it and means to stop it again.
     Woken,
     /// bldr stopped it; this is what it said just before. Its disk says the same until somebody starts it.

@@ -134,7 +134,7 @@ pub async fn deepen(fleet: &mut Fleet, sources: &Sources<'_>, depth: impl Fn(&St
 
 /// The fleet as far as lists go: stacks with their nodes in order.
 fn assembled(sources: &Sources<'_>, instances: Vec<Instance>, contexts: Vec<StackName>, sleepers: Vec<Sleeper>) -> Fleet {
-    let remembered: HashMap<_, _> = sleepers.into_iter().map(|s| ((s.id, s.launched), s.state)).collect();
+    let remembered: HashMap<_, _> = sleepers.into_iter().map(|s| (s.id, (s.launched, s.state))).collect();
     let mut fleet = Fleet { region: sources.inventory.region().into(), ..Fleet::default() };
     let mut unnamed = BTreeMap::new();
     let mut grouped: BTreeMap<StackName, Vec<Instance>> = contexts.into_iter().map(|name| (name, Vec::new())).collect();
@@ -149,16 +149,23 @@ fn assembled(sources: &Sources<'_>, instances: Vec<Instance>, contexts: Vec<Stac
         let nodes = numbered(instances)
             .into_iter()
             .map(|(number, instance)| {
-                let memory = remembered.get(&(instance.id.clone(), instance.launched));
-                let asleep = instance.state != InstanceState::Running;
+                let memory = remembered.get(&instance.id);
+                let up = !matches!(instance.state, InstanceState::Stopped | InstanceState::Stopping);
                 Node {
                     name: name.node(number),
                     reach: sources.addresses.reach(&name, &instance),
                     evidence: match memory {
-                        Some(SleeperState::Asleep(evidence)) if asleep => Reading::Read(evidence.clone()),
+                        Some((launched, SleeperState::Asleep(evidence))) if !up && *launched == instance.launched => {
+                            Reading::Read(evidence.clone())
+                        }
                         _ => Reading::NotAsked,
                     },
-                    woken: !asleep && memory == Some(&SleeperState::Woken),
+                    woken: up
+                        && memory.is_some_and(|(launched, state)| match state {
+                            SleeperState::Waking => true,
+                            SleeperState::Woken => *launched == instance.launched,
+                            SleeperState::Asleep(_) => false,
+                        }),
                     id: instance.id,
                     state: instance.state,
                     private: instance.private,

@@ -6,7 +6,7 @@ pub mod fleet_lock;
 pub mod masters;
 pub mod named;
 pub mod plan_view;
-pub mod remaster;
+pub mod remaster_all;
 pub mod sandbox;
 pub mod share;
 pub mod stacks;
@@ -48,7 +48,7 @@ pub async fn run(request: Request, session: &mut Session) -> Result<Code, Exit> 
         Request::Stacks => stacks::list(&ports, session).await,
         Request::Masters => masters::list(&ports, session).await,
         Request::Share(share) => share::share(&share, &ports, session).await,
-        Request::Remaster(remaster) => remaster::remaster(&remaster, &ports, session).await,
+        Request::Remaster(remaster) => remaster_all::remaster(&remaster, &ports, session).await,
         Request::BuildVars(stack, task) => build_vars::run(&stack, task, &ports, session).await,
         Request::Tasks | Request::Context(..) | Request::Sandbox(_) => Ok(Code::Done),
     };

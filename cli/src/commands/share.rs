@@ -1,6 +1,6 @@
 //! `master.share`: does the team know where the new master is?
 
-use super::{Session, fleet_lock::Held, remaster::refused_or};
+use super::{Session, fleet_lock::Held, remaster_all::refused_or};
 use crate::{
     exit::{Code, Exit},
     request::Share,

@@ -6,7 +6,7 @@
 mod file;
 
 use crate::{
-    disk::FolderDisk,
+    disk::{FolderDisk, MemoryDisk},
     machines::Machines,
     spec::{self, FleetSpec},
 };
@@ -58,6 +58,10 @@ impl Sandbox {
     pub fn contexts(&self) -> PathBuf {
         self.home.join(".cfn/contexts")
     }
+    /// Says that the contexts beside it are made up. A folder of contexts without it may be a real fleet's.
+    fn marker(&self) -> PathBuf {
+        made_up_marker(&self.contexts())
+    }
     /// Whether it has been made, to the end.
     pub fn exists(&self) -> bool {
         self.made().is_file()
@@ -70,7 +74,7 @@ impl Sandbox {
     /// fleet's. Those of the specification and the disk.
     pub fn create(&self, spec: &FleetSpec, clock: &Arc<dyn Clock>) -> PortResult<()> {
         let contexts = self.contexts();
-        if !self.folder().exists() && holds_contexts(&contexts) {
+        if !self.marker().exists() && holds_contexts(&contexts) {
             let problem = "it holds contexts that no sandbox made, so no sandbox is made here";
             let advice =
                 "run bldr in an empty folder (or with --home DIR), or say 'cloud: aws' in settings.yaml if these are a real fleet's";
@@ -84,6 +88,9 @@ impl Sandbox {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path, error)),
             _ => Ok(()),
         };
+        // A specification that contradicts itself is found out before anything is removed for it.
+        let trial = Machines::open(Arc::new(MemoryDisk::default()), clock.clone(), &spec.region)?;
+        spec::populate(spec, &trial, clock.as_ref(), &mut |_, _| Ok(()))?;
         gone(&self.made(), fs::remove_file(self.made()))?;
         for folder in [self.nodes(), contexts.clone(), self.home.join(".bldr/sleepers")] {
             gone(&folder, fs::remove_dir_all(&folder))?;
@@ -91,6 +98,7 @@ impl Sandbox {
         for folder in [self.nodes(), contexts.clone()] {
             fs::create_dir_all(&folder).map_err(|e| failed(&folder, e))?;
         }
+        fs::write(self.marker(), "These contexts are made up: they belong to the sandbox.\n").map_err(|e| failed(&self.marker(), e))?;
         let machines = Machines::open(Arc::new(FolderDisk::new(self.nodes())), clock.clone(), &spec.region)?;
         spec::populate(spec, &machines, clock.as_ref(), &mut |stack, text| {
             let path = contexts.join(format!("{stack}.json"));
@@ -116,6 +124,11 @@ impl Sandbox {
         })?;
         Ok(Machines::open(Arc::new(FolderDisk::new(self.nodes())), clock.clone(), &made.region)?.paced(pace))
     }
+}
+
+/// The file that tells a folder of made-up contexts from one of a real fleet's.
+pub fn made_up_marker(contexts: &Path) -> PathBuf {
+    contexts.join(".made-up")
 }
 
 fn holds_contexts(folder: &Path) -> bool {

@@ -37,7 +37,7 @@ pub async fn remaster(request: &Remaster, ports: &Ports, session: &mut Session) 
     if request.plan_only {
         let prepared = prepared(request, ports, session).await?;
         session.screen.result(|| prepared.view.text(), &prepared.view);
-        if let Some(exit) = unshared(request, &prepared.plan) {
+        if let Some(exit) = unshared(request, &prepared.plan, ports).await {
             session.screen.note(&format!("this would be refused: {exit}"));
         }
         return Ok(Code::Done);
@@ -54,7 +54,7 @@ async fn prepared(request: &Remaster, ports: &Ports, session: &Session) -> Resul
     let settings = &session.place.settings;
     let sources = ports.sources(&session.place);
     let (listed, projects) = futures::join!(survey::list(&sources), ports.stores.shared.projects());
-    let (mut fleet, projects) = (listed?, projects?);
+    let (mut fleet, projects) = (listed.map_err(Exit::blind)?, projects?);
     if let Scope::One(stack) = &request.scope {
         named::stack(&fleet, stack)?;
     }
@@ -104,14 +104,22 @@ pub(super) fn refused_or<T>(answer: Result<T, MasterRefusal>, fleet: &Fleet) -> 
 }
 
 /// Why it is refused, where the team has not been told of the new address.
-fn unshared(request: &Remaster, plan: &RemasterPlan) -> Option<Exit> {
+async fn unshared(request: &Remaster, plan: &RemasterPlan, ports: &Ports) -> Option<Exit> {
     let first = plan.unshared.first().filter(|_| !request.allow_unshared)?;
     let more = plan.unshared.len() - 1;
     let more = if more == 0 { String::new() } else { format!(" (nor for {more} more)") };
     let address = request.address.as_ref().map(|address| format!(",address={address}")).unwrap_or_default();
     let problem =
         format!("the project files do not name {} as the master's address for {first}{more}: the team has not been told", plan.address);
-    let share = format!("`bldr master.share:{}{address}` shares it; allow_unshared=yes goes on without", plan.master);
+    let own = ports.stores.shared.propose(&plan.address).await.is_ok_and(|proposals| proposals.is_empty());
+    let share = if own {
+        format!(
+            "project '{}' has an `aws.ec2.master_ip` of its own: change it there by hand; allow_unshared=yes goes on without",
+            first.project()
+        )
+    } else {
+        format!("`bldr master.share:{}{address}` shares it; allow_unshared=yes goes on without", plan.master)
+    };
     Some(Exit::refused(problem).line("nothing was changed").line(share))
 }
 
@@ -127,7 +135,10 @@ fn nothing_to_run(request: &Remaster, prepared: &Prepared) -> Option<Exit> {
 }
 
 async fn run(request: &Remaster, prepared: &Prepared, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
-    if let Some(exit) = nothing_to_run(request, prepared).or_else(|| unshared(request, &prepared.plan)) {
+    if let Some(exit) = nothing_to_run(request, prepared) {
+        return Err(exit);
+    }
+    if let Some(exit) = unshared(request, &prepared.plan, ports).await {
         return Err(exit);
     }
     if request.scope == Scope::Fleet && prepared.view.stacks() > 0 {
