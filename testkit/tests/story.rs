@@ -7,7 +7,7 @@ use bldr_core::{
     fleet::InstanceState,
     name::{NodeName, StackName},
     plan::{self, Scope, Stopped, Todo},
-    ports::{ContextStore, Expected, Journal, Operator, Power, SharedAddress},
+    ports::{ContextStore, Expected, Journal, Operator, Power, SharedAddress, Sleeper, SleeperState, Sleepers},
     soundness,
 };
 use bldr_testkit::{
@@ -118,6 +118,48 @@ async fn a_stopped_stack_is_skipped_or_left_running_when_that_is_asked() {
         assert_eq!(report.outcomes[&stack("lantern--demo")], outcome);
         assert_eq!(world.state("lantern--demo--1"), Some(state));
     }
+}
+
+#[tokio::test]
+async fn a_cluster_whose_sleeping_node_is_skipped_moves_the_others() {
+    let world = World::new(&FleetSpec::of(&[]).with("harbor--prod", |s| s.nodes = Some(2))).unwrap();
+    world.machines.stop(&world.machines.get("harbor--prod--2").unwrap().id).await.unwrap();
+    let fleet = world.survey().await.unwrap();
+    let master = world.new_master(&fleet, &stack(B)).await.unwrap();
+    let request = plan::Request { stopped: Stopped::Skip, ..World::request(&master, Scope::Fleet) };
+    let plan = plan::plan(&fleet, &world.projects.projects().await.unwrap(), &request);
+    soundness::check(&plan, &fleet).unwrap();
+    world.execute(&plan, &fleet, &master, 1).await;
+    assert_eq!(allegiance(&world, "harbor--prod--1"), on(B));
+    assert_eq!(allegiance(&world, "harbor--prod--2").configured, on(A).configured);
+    // It is not forgotten: whoever does not skip it finds it.
+    assert!(!world.plan(B).await.unwrap().2.is_empty());
+}
+
+#[tokio::test]
+async fn a_node_whose_start_was_cut_short_is_stopped_again_by_the_next_run() {
+    let world = World::new(&FleetSpec::of(&[]).with("lantern--demo", |s| s.state = InstanceState::Stopped)).unwrap();
+    let machine = world.machines.get("lantern--demo--1").unwrap();
+    let waking = Sleeper {
+        node: "lantern--demo--1".parse().unwrap(),
+        id: machine.id.clone(),
+        launched: machine.launched,
+        state: SleeperState::Waking,
+    };
+    world.sleepers.remember(&waking).await.unwrap();
+    world.machines.start(&machine.id).await.unwrap();
+    assert_eq!(world.remaster_all(B).await.unwrap().outcomes[&stack("lantern--demo")], Outcome::Remastered);
+    assert_eq!(world.state("lantern--demo--1"), Some(InstanceState::Stopped));
+    assert!(world.plan(B).await.unwrap().2.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_master_without_a_machine_is_not_in_charge() {
+    let world = world_of(&["harbor--ci"]);
+    world.contexts.put(&stack("master-server--0"), "{\"ec2\": {}}");
+    let fleet = world.survey().await.unwrap();
+    let masters: Vec<_> = fleet.masters().iter().map(|master| master.name.to_string()).collect();
+    assert_eq!(masters, [A, B]);
 }
 
 #[tokio::test]

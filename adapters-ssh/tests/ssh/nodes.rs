@@ -234,6 +234,17 @@ async fn settings_that_win_over_the_new_master_are_told_before_anything_changes(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_says_what_wins_over_its_main_file() {
+    let node = Node::new(Transport::Thrussh, "root");
+    node.put(CONFIG, Some("master: 10.77.0.12\nid: kept\n")).await;
+    let said = node.minions.read(&host(1)).await.unwrap().minion_config.unwrap();
+    assert_eq!(said, "master: 10.77.0.12\nid: kept\n");
+    node.put("/etc/salt/minion.d/99-master.conf", Some("master: 10.9.9.9\n")).await;
+    let said = node.minions.read(&host(1)).await.unwrap().minion_config.unwrap();
+    assert_eq!(bldr_core::minion_config::master_of(&said).as_deref(), Some("10.9.9.9"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_are_looked_for_where_salt_keeps_them() {
     let node = Node::new(Transport::Thrussh, "root");
     node.pointed_elsewhere().await;
