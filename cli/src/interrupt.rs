@@ -10,13 +10,14 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Listens for Ctrl-C and for a polite kill until it is aborted. Where listening is impossible both still end the process
+/// Listens for Ctrl-C, a polite kill and a terminal that goes away until it is aborted. Where listening is impossible both still end the process
 /// at once, as they do outside of runs.
 pub fn watch(interrupt: Interrupt, screen: Arc<dyn RunScreen>) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let (Ok(mut typed), Ok(mut killed)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else { return };
+        let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()));
+        let (Ok(mut typed), Ok(mut killed), Ok(mut gone)) = signals else { return };
         loop {
-            tokio::select! { _ = typed.recv() => {}, _ = killed.recv() => {} }
+            tokio::select! { _ = typed.recv() => {}, _ = killed.recv() => {}, _ = gone.recv() => {} }
             if !interrupt.ask() {
                 screen.note("stopped; run the same again to finish what was cut off");
                 screen.close();

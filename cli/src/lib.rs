@@ -44,10 +44,17 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Code {
         }
         Err(exit) => Err(exit),
     };
-    ended.unwrap_or_else(|exit| {
+    let code = ended.unwrap_or_else(|exit| {
         screen.exit(&exit);
         exit.code
-    })
+    });
+    match screen.lost() {
+        Some(problem) if code == Code::Done => {
+            screen.note(&format!("bldr: it was done, but its result could not be written: {problem}"));
+            Code::Failed
+        }
+        _ => code,
+    }
 }
 
 fn carried_out(given: &Given, typed: String, screen: &mut Screen) -> Result<Code, Exit> {

@@ -103,7 +103,7 @@ impl Stores {
             contexts: Arc::new(FileContexts::new(contexts, clock.clone())),
             shared: Arc::new(FileProjects::new(projects)),
             journal: Arc::new(FileJournal::new(place.home.join(".bldr/runs"))),
-            lock: Arc::new(FileLock::new(place.home.join(".bldr/lock"))),
+            lock: lock(place),
             sleepers: Arc::new(FileSleepers::new(place.home.join(".bldr/sleepers"))),
             clock,
         })
@@ -215,6 +215,11 @@ fn ssh(place: &Place) -> SshSettings {
         highstate_timeout: Duration::from_secs(60 * u64::from(place.settings.highstate_timeout)),
         ..usual
     }
+}
+
+/// The fleet's lock.
+pub fn lock(place: &Place) -> Arc<dyn Lock> {
+    Arc::new(FileLock::new(place.home.join(".bldr/lock")))
 }
 
 /// The time of this machine.

@@ -104,7 +104,7 @@ pub enum Event {
         address: MasterAddress,
         /// The command line, as typed.
         command: String,
-        /// The projects and their stacks, in order.
+        /// The projects and the stacks that are to be worked on, in order; what cannot be done is left out.
         lanes: Vec<LaneNames>,
         /// Whether the operator let it run although the address is not shared.
         allow_unshared: bool,

@@ -7,7 +7,7 @@ use crate::{
     build_vars::{BuildVars, BuildVarsError},
     context::{Context, Rewrite},
     error::{PortError, PortErrorKind, PortResult},
-    event::{Action, Event, LaneNames, Outcome, RunId},
+    event::{Action, Event, Outcome, RunId},
     fleet::{Fleet, Host, MasterKey, Node, Reading},
     name::{NodeName, StackName},
     plan::{Entry, Lane, RemasterPlan, Step, Todo},
@@ -84,7 +84,7 @@ pub async fn execute(plan: &RemasterPlan, fleet: &Fleet, run: &Run, ports: &Port
             master: plan.master.clone(),
             address: plan.address.clone(),
             command: run.command.clone(),
-            lanes: plan.lanes.iter().map(LaneNames::from).collect(),
+            lanes: plan.work(),
             allow_unshared: run.allow_unshared,
         })
         .await;
@@ -99,12 +99,6 @@ pub async fn execute(plan: &RemasterPlan, fleet: &Fleet, run: &Run, ports: &Port
     let millis = execution.millis_since(begun);
     execution.tell(Event::RunFinished { run: run.id.clone(), cloud: run.cloud.clone(), outcomes, reasons, millis }).await;
     execution.report.into_inner().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl From<&Lane> for LaneNames {
-    fn from(lane: &Lane) -> Self {
-        Self { project: lane.project.clone(), stacks: lane.entries.iter().map(|entry| entry.stack.clone()).collect() }
-    }
 }
 
 struct Execution<'a> {
@@ -329,7 +323,7 @@ impl Execution<'_> {
         let failed = if highstate.failed.is_empty() { String::new() } else { format!("; failed: {}", highstate.failed.join(", ")) };
         let problem = format!("the highstate did not succeed: {}{failed}", highstate.summary);
         Err(PortError::new(PortErrorKind::Refused, host.node.to_string(), problem)
-            .advise("the minion does name its new master; run again after mending the states"))
+            .advise("the minion does name its new master: run again when the cause is gone"))
     }
 }
 

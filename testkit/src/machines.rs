@@ -173,7 +173,10 @@ impl Machines {
         };
         for name in machines.disk.machines().map_err(|e| trouble("the simulated fleet", e))? {
             if let Some(record) = machines.file(&name, path::RECORD)? {
-                let machine = serde_json::from_str(&record).map_err(|e| trouble(&name, e))?;
+                let machine = serde_json::from_str(&record).map_err(|e| {
+                    let problem = format!("its record ({}) is damaged: {e}", path::RECORD.trim_start_matches('/'));
+                    PortError::new(PortErrorKind::Malformed, name.as_str(), problem).advise("mend it, or 'sandbox.reset' makes a new fleet")
+                })?;
                 machines.known().add(&name, machine);
             }
         }
@@ -321,7 +324,8 @@ impl Known {
 }
 
 fn trouble(name: &str, error: impl std::fmt::Display) -> PortError {
-    PortError::new(PortErrorKind::Refused, name, "the simulated disk failed").caused_by(Broken(error.to_string()))
+    PortError::new(PortErrorKind::Refused, name, format!("a file of this simulated machine cannot be read or written: {error}"))
+        .caused_by(Broken(error.to_string()))
 }
 
 #[async_trait]

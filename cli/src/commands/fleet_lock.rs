@@ -6,7 +6,7 @@ use crate::{
     operator,
     wiring::Stores,
 };
-use bldr_core::ports::{LockGuard, Owner};
+use bldr_core::ports::{Clock, Lock, LockGuard, Owner};
 
 /// The lock, held until [`Held::release`].
 pub struct Held(Box<dyn LockGuard>);
@@ -17,14 +17,22 @@ impl Held {
     /// # Errors
     /// Refused where somebody else holds it, with who, where, since when and what for.
     pub async fn take(stores: &Stores, session: &Session) -> Result<Self, Exit> {
+        Self::of(&*stores.lock, &*stores.clock, session).await
+    }
+
+    /// Takes this lock, for who has no stores yet.
+    ///
+    /// # Errors
+    /// As [`Held::take`].
+    pub async fn of(lock: &dyn Lock, clock: &dyn Clock, session: &Session) -> Result<Self, Exit> {
         let owner = Owner {
             who: operator::user(),
             host: operator::host(),
             pid: std::process::id(),
             purpose: session.typed.clone(),
-            since: stores.clock.now(),
+            since: clock.now(),
         };
-        stores.lock.acquire(&owner).await.map(Self).map_err(|error| Exit::from(error).line("nothing was changed"))
+        lock.acquire(&owner).await.map(Self).map_err(|error| Exit::from(error).line("nothing was changed"))
     }
 
     /// Gives it back, and hands on how the work that it was held for ended. A lock that cannot be given back is told, and

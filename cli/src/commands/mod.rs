@@ -40,7 +40,7 @@ pub async fn run(request: Request, session: &mut Session) -> Result<Code, Exit> 
     match request {
         Request::Tasks => return Ok(task_list::list(session)),
         Request::Context(stack, task) => return context::run(&stack, &task, &Stores::open(&session.place)?, session).await,
-        Request::Sandbox(task) => return sandbox::run(&task, session),
+        Request::Sandbox(task) => return sandbox::run(&task, session).await,
         _ => {}
     }
     let ports = Ports::open(&session.place).await?;

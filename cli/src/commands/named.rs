@@ -5,6 +5,7 @@ use bldr_core::{
     fleet::{Fleet, Stack},
     name::StackName,
     ports::{ContextStore, Document},
+    project::Projects,
 };
 
 /// The stack of that name.
@@ -31,4 +32,16 @@ pub async fn context(contexts: &dyn ContextStore, name: &StackName) -> Result<Do
 fn unknown<'a>(name: &StackName, place: &str, known: impl Iterator<Item = &'a StackName>) -> Exit {
     let guess = did_you_mean(name.as_str(), known.map(StackName::as_str));
     Exit::refused(format!("there is no {name} {place}{guess}")).line("nothing was changed; `bldr stacks` lists what there is")
+}
+
+/// That there are projects at all: files that were emptied must not pass for a fleet that is done.
+///
+/// # Errors
+/// Refused where no project file has a project.
+pub fn some_project(projects: &Projects) -> Result<(), Exit> {
+    if projects.names().next().is_some() {
+        return Ok(());
+    }
+    Err(Exit::refused("the project files have no project in them, and no 'defaults' section")
+        .line("nothing was changed; is the checkout complete?"))
 }

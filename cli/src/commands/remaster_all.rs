@@ -55,6 +55,7 @@ async fn prepared(request: &Remaster, ports: &Ports, session: &Session) -> Resul
     let sources = ports.sources(&session.place);
     let (listed, projects) = futures::join!(survey::list(&sources), ports.stores.shared.projects());
     let (mut fleet, projects) = (listed.map_err(Exit::blind)?, projects?);
+    named::some_project(&projects)?;
     if let Scope::One(stack) = &request.scope {
         named::stack(&fleet, stack)?;
     }

@@ -1,6 +1,6 @@
 //! `sandbox.create`, `.show`, `.reset`: what is the made-up fleet made of, and what does it really do?
 
-use super::Session;
+use super::{Session, fleet_lock::Held};
 use crate::{
     exit::{Code, Exit},
     request::{Fleet, SandboxTask},
@@ -58,15 +58,18 @@ struct NodeView {
 ///
 /// # Errors
 /// A place that is no sandbox, a description that is none, and the disk's.
-pub fn run(task: &SandboxTask, session: &Session) -> Result<Code, Exit> {
+pub async fn run(task: &SandboxTask, session: &Session) -> Result<Code, Exit> {
     if session.place.settings.cloud != Cloud::Sandbox {
         return Err(Exit::refused("settings.yaml says `cloud: aws`: there is no sandbox here").line("give another folder: --home DIR"));
     }
-    match task {
-        SandboxTask::Create(fleet) => make(&origin(fleet)?, session),
-        SandboxTask::Reset => make(&remembered(session)?, session),
-        SandboxTask::Show => show(session),
-    }
+    let origin = match task {
+        SandboxTask::Create(fleet) => origin(fleet)?,
+        SandboxTask::Reset => remembered(session)?,
+        SandboxTask::Show => return show(session),
+    };
+    // Not under the feet of a run that goes on.
+    let held = Held::of(&*wiring::lock(&session.place), &*wiring::clock(), session).await?;
+    held.release(session, make(&origin, session)).await
 }
 
 fn origin(fleet: &Fleet) -> Result<Origin, Exit> {

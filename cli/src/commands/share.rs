@@ -1,6 +1,6 @@
 //! `master.share`: does the team know where the new master is?
 
-use super::{Session, fleet_lock::Held, remaster_all::refused_or};
+use super::{Session, fleet_lock::Held, named, remaster_all::refused_or};
 use crate::{
     exit::{Code, Exit},
     request::Share,
@@ -45,6 +45,7 @@ pub async fn share(request: &Share, ports: &Ports, session: &mut Session) -> Res
 }
 
 async fn written(master: &StackName, address: &MasterAddress, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
+    named::some_project(&ports.stores.shared.projects().await?)?;
     let proposals = ports.stores.shared.propose(address).await?;
     let view = ShareView {
         master,

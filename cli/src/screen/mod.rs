@@ -34,16 +34,23 @@ pub enum Format {
 
 /// A stream that can go away. Who does not read any more (`| head`) does not stop the work: from then on it is written
 /// to nobody.
-struct Stream(Mutex<Box<dyn Write + Send>>);
+struct Stream {
+    to: Mutex<Box<dyn Write + Send>>,
+    /// What was lost, unless it was given up by its reader.
+    lost: Mutex<Option<io::Error>>,
+}
 
 impl Stream {
     fn new(to: impl Write + Send + 'static) -> Self {
-        Self(Mutex::new(Box::new(to)))
+        Self { to: Mutex::new(Box::new(to)), lost: Mutex::default() }
     }
     fn write(&self, text: &str) {
-        let mut to = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if to.write_all(text.as_bytes()).and_then(|()| to.flush()).is_err() {
+        let mut to = self.to.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
             *to = Box::new(io::sink());
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            }
         }
     }
 }
@@ -128,6 +135,11 @@ impl Screen {
     pub fn in_cloud(mut self, cloud: &'static str) -> Self {
         self.cloud = Some(cloud);
         self
+    }
+
+    /// Why results were lost, if they were: a full disk behind `>`. A reader that has had enough (`| head`) is no loss.
+    pub fn lost(&self) -> Option<String> {
+        self.out.lost.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(ToString::to_string)
     }
 
     /// For whom results are.

@@ -4,11 +4,12 @@ use crate::{
     machines::Fault,
     spec::{FleetSpec, MasterSpec, StackSpec},
 };
-use bldr_core::{address::HostAddress, fleet::InstanceState};
+use bldr_core::fleet::InstanceState;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
     fs, io,
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -52,7 +53,7 @@ fn default_region() -> String {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct MasterEntry {
-    private_ip: Option<HostAddress>,
+    private_ip: Option<IpAddr>,
     state: Option<InstanceState>,
     auto_accept: Option<bool>,
 }
@@ -102,7 +103,7 @@ impl FleetSpec {
     fn from_file(file: SandboxFile, folder: &Path) -> Result<Self, SandboxFileError> {
         let optional = |path: Option<PathBuf>| path.map(|path| read(&folder.join(path))).transpose();
         let master = |entry: MasterEntry| MasterSpec {
-            private: entry.private_ip,
+            private: entry.private_ip.and_then(|ip| ip.to_string().parse().ok()),
             state: entry.state.unwrap_or(InstanceState::Running),
             auto_accept: entry.auto_accept.unwrap_or(true),
         };
