@@ -20,8 +20,6 @@ done
 say() { printf '\n== %s\n' "$*" >&2; }
 has() { command -v "$1" >/dev/null; }
 
-# What the AWS SDK takes to compile is mostly spared.
-export RUSTC_WRAPPER="${RUSTC_WRAPPER:-$PWD/adapters-aws/sparing-rustc.sh}"
 # Never in the way of the operator's own: snapshots are compared and not rewritten, nobody's AWS, agent or settings are used.
 export INSTA_UPDATE=no
 unset BLDR_HOME SSH_AUTH_SOCK AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_ENDPOINT_URL

@@ -1,5 +1,5 @@
 #!/bin/sh
-# How is the EC2 SDK compiled without compiling all of EC2? A rustc wrapper (./bldr and test.sh set it) that asks the compiler to put
+# How is the EC2 SDK compiled without compiling all of EC2? A rustc wrapper (./bldr sets it) that asks the compiler to put
 # off the code of that one crate until something calls it: bldr calls 3 of 800 operations. Everything else passes unchanged, and so
 # does that crate where the compiler does not know the option (-Zhint-mostly-unused, which the crate asks for in its own
 # manifest and Cargo heeds on nightly only). RUSTC_BOOTSTRAP names the crate, so nothing unstable is let in anywhere else.
