@@ -26,7 +26,6 @@ fn dressed(task: &'static Task, strict: bool) -> Command {
         .after_help(after(task))
         .max_term_width(WIDTH)
         .next_line_help(false)
-        .args_override_self(true)
         .args(task.positionals.iter().enumerate().map(|(at, positional)| by_place(at + 1, positional, strict)))
         .args(task.positionals.iter().map(by_name))
         .args(task.options.iter().map(option))

@@ -69,6 +69,10 @@ fn carried_out(given: &Given, typed: String, screen: &mut Screen) -> Result<Code
     if settings.cloud == Cloud::Sandbox && request != Request::Tasks {
         let why = if settled { "settings.yaml says so" } else { "no settings.yaml here" };
         screen.note(&format!("sandbox: {why}, so this is a made-up fleet in .bldr/sandbox (nothing real is touched)"));
+        let unused = settings.unused();
+        if !unused.is_empty() {
+            screen.note(&format!("warning: settings.yaml sets {}, which a sandbox does not use", unused.join(" and ")));
+        }
     }
     let mut session = Session { screen: screen.clone(), terminal, place: Place::new(home, settings), typed };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

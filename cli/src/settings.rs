@@ -267,6 +267,17 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The keys that were set and mean nothing here: a sandbox brings its own project file, contexts and region.
+    pub fn unused(&self) -> Vec<&'static str> {
+        let sandbox = self.cloud == Cloud::Sandbox;
+        let set = [
+            ("region", self.region.is_some()),
+            ("project-files", !self.project_files.is_empty()),
+            ("contexts", self.contexts != contexts()),
+        ];
+        set.into_iter().filter(|(_, set)| sandbox && *set).map(|(key, _)| key).collect()
+    }
+
     /// Which address of a node to connect to.
     pub fn addresses(&self) -> AddressPolicy {
         AddressPolicy { default: self.ssh.address, projects: self.ssh.addresses.clone() }

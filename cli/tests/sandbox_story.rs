@@ -281,3 +281,52 @@ fn ctrl_c_finishes_what_is_in_flight_and_running_again_does_the_rest() {
     assert!(outcomes.values().all(|o| o != "failed"), "{last}");
     assert_eq!(bldr.run("master.remaster_all:master-server--b,yes=y").code, 0);
 }
+
+#[test]
+fn a_refusal_to_run_unshared_names_every_place_that_has_to_change() {
+    let bldr = Bldr::new();
+    let projects = "defaults:\n    aws:\n        ec2:\n            master_ip: 10.0.0.10\nharbor:\n    aws: {}\nquill:\n    aws:\n        ec2:\n            master_ip: 10.0.0.10\n    aws-alt:\n        big:\n            ec2:\n                master_ip: 10.0.0.11\n";
+    bldr.write("project.yaml", projects);
+    let fleet = "project-file: project.yaml\nmasters:\n  master-server--a: {private-ip: 10.0.0.10}\n  master-server--b: {private-ip: 10.0.0.20}\nstacks:\n  harbor--ci:\n  quill--big:\n";
+    bldr.write("fleet.yaml", fleet);
+    assert_eq!(bldr.run("sandbox.create:fleet.yaml").code, 0);
+    let ran = bldr.run("master.remaster_all:master-server--b,yes=yes");
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.err.contains("`bldr master.share:master-server--b` shares it in the defaults"), "{ran:?}");
+    assert!(ran.err.contains("quill has an `aws.ec2.master_ip` of their own"), "{ran:?}");
+}
+
+#[test]
+fn settings_that_mean_nothing_are_told() {
+    let bldr = Bldr::new();
+    bldr.write("settings.yaml", "cloud: sandbox\ncontexts: elsewhere\nignore: [harbr, quill--nowhere]\n");
+    let ran = bldr.run("master.remaster_all:master-server--b,plan=yes");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for told in ["settings.yaml sets contexts, which a sandbox does not use", "ignores 'harbr'", "ignores 'quill--nowhere'"] {
+        assert!(ran.err.contains(told), "{told}: {ran:?}");
+    }
+}
+
+#[test]
+fn an_option_that_is_given_twice_is_refused() {
+    let bldr = Bldr::new();
+    let ran = bldr.run("master.remaster_all:master-server--b,plan=yes,plan=no");
+    assert!(ran.code == 2 && ran.err.contains("cannot be used multiple times"), "{ran:?}");
+}
+
+#[test]
+fn a_description_that_describes_nothing_is_refused() {
+    let bldr = Bldr::new();
+    for (text, problem) in [
+        ("# nothing\n", "it describes no fleet"),
+        (
+            "masters: {master-server--a: {private-ip: 10.0.0.1}, master-server--b: {private-ip: 10.0.0.1}}\n",
+            "another master has its address",
+        ),
+        ("masters: {master-server--a: }\nstacks: {master-server--b: }\n", "it belongs under 'masters'"),
+    ] {
+        bldr.write("fleet.yaml", text);
+        let ran = bldr.run("sandbox.create:fleet.yaml");
+        assert!(ran.code != 0 && ran.err.contains(problem), "{text}: {ran:?}");
+    }
+}

@@ -218,6 +218,13 @@ impl Projects {
         data.get("aws-alt").and_then(|alternates| alternates.at(&[stack.instance_str()])).or_else(|| data.get("aws"))
     }
 
+    /// Whether a stack's project, or its alternate, names another master than the defaults of its file do: then changing
+    /// those defaults does not reach it.
+    pub fn names_its_own_master(&self, stack: &StackName) -> bool {
+        let defaults = self.file(&stack.project()).and_then(|file| file.master.as_ref());
+        self.shared_master(stack).as_ref() != defaults
+    }
+
     /// The master that the team's files name for a stack: its `aws` section's `ec2.master_ip`, else that of the defaults
     /// of its file. For a project that is in no file: what the defaults of all files agree on.
     pub fn shared_master(&self, stack: &StackName) -> Option<String> {

@@ -1,8 +1,10 @@
 //! Where do simulated machines keep their files? In memory for tests, in folders for the sandbox.
 
+use crate::machines::path::BACKUP;
 use std::{
     collections::BTreeMap,
     fs, io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -117,7 +119,10 @@ impl Disk for FolderDisk {
         }
         let mut half = path.clone().into_os_string();
         half.push(HALF);
-        fs::write(&half, content)?;
+        // As on a real node: what was kept may hold secrets.
+        let mode = if path.parent().is_some_and(|folder| folder.ends_with(BACKUP.trim_start_matches('/'))) { 0o600 } else { 0o644 };
+        let mut file = fs::File::options().write(true).create(true).truncate(true).mode(mode).open(&half)?;
+        io::Write::write_all(&mut file, content)?;
         fs::rename(&half, &path)
     }
     fn list(&self, machine: &str, folder: &str) -> io::Result<Vec<String>> {

@@ -163,7 +163,11 @@ pub type PutContext<'a> = &'a mut dyn FnMut(&StackName, &[u8]) -> PortResult<()>
 /// A specification that contradicts itself, and those of the disk.
 pub fn populate(spec: &FleetSpec, machines: &Machines, clock: &dyn Clock, contexts: PutContext<'_>) -> PortResult<()> {
     let mut fleet = Populating { spec, machines, clock, taken: BTreeSet::new(), next: 0 };
-    fleet.taken.extend(spec.masters.values().filter_map(|master| master.private.clone()));
+    for (name, master) in &spec.masters {
+        if let Some(address) = master.private.as_ref().filter(|address| !fleet.taken.insert((*address).clone())) {
+            return Err(PortError::new(PortErrorKind::Malformed, name, format!("another master has its address, {address}")));
+        }
+    }
     let mut addresses = BTreeMap::new();
     for (name, master) in &spec.masters {
         addresses.insert(name.as_str(), fleet.master(name, master, contexts)?);
@@ -243,6 +247,9 @@ impl Populating<'_> {
             let machine = self.machine(tag, 1, spec.state, private);
             return self.machines.put(&machine.id.to_string(), machine);
         };
+        if stack.is_master() {
+            return Err(PortError::new(PortErrorKind::Malformed, tag, "it is a master: it belongs under 'masters'"));
+        }
         let made_up = made_up_context(&stack, spec.nodes.unwrap_or(1), address.as_str(), &self.spec.region);
         let text = spec.context.clone().unwrap_or_else(|| made_up.clone().into_bytes());
         contexts(&stack, &text)?;

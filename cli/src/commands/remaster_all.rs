@@ -6,17 +6,21 @@ use crate::{
     interrupt,
     request::Remaster,
     screen::{Format, Interrupt, RunScreen, line::counted},
+    settings::Settings,
     wiring::Ports,
 };
 use bldr_core::{
     event::{Outcome, RunId},
     execute::{self, Run, RunReport},
     fleet::{Fleet, Timestamp},
+    name::{ProjectName, StackName},
     plan::{self, RemasterPlan, Request, Scope, judged_by_name},
+    project::Projects,
     soundness,
     survey::{self, Depth, MasterRefusal, NewMaster, new_master},
 };
 use std::{
+    collections::BTreeSet,
     hash::{BuildHasher, Hasher},
     sync::Arc,
 };
@@ -24,6 +28,7 @@ use std::{
 /// What a run is made from.
 struct Prepared {
     fleet: Fleet,
+    projects: Projects,
     master: NewMaster,
     plan: RemasterPlan,
     view: PlanView,
@@ -37,7 +42,7 @@ pub async fn remaster(request: &Remaster, ports: &Ports, session: &mut Session) 
     if request.plan_only {
         let prepared = prepared(request, ports, session).await?;
         session.screen.result(|| prepared.view.text(), &prepared.view);
-        if let Some(exit) = unshared(request, &prepared.plan, ports).await {
+        if let Some(exit) = unshared(request, &prepared.plan, &prepared.projects) {
             session.screen.note(&format!("this would be refused: {exit}"));
         }
         return Ok(Code::Done);
@@ -58,6 +63,9 @@ async fn prepared(request: &Remaster, ports: &Ports, session: &Session) -> Resul
     named::some_project(&projects)?;
     if let Scope::One(stack) = &request.scope {
         named::stack(&fleet, stack)?;
+    }
+    for name in named_in_vain(settings, &fleet, &projects) {
+        session.screen.note(&format!("warning: settings.yaml ignores '{name}', and there is no such thing"));
     }
     let master = master(&fleet, request, ports).await?;
     let wanted = Request {
@@ -82,7 +90,14 @@ async fn prepared(request: &Remaster, ports: &Ports, session: &Session) -> Resul
     soundness::check(&plan, &fleet)
         .map_err(|unsound| Exit::refused(format!("the plan is unsound, which is a fault of bldr: {unsound}")))?;
     let view = PlanView::of(&plan, &fleet);
-    Ok(Prepared { fleet, master, plan, view })
+    Ok(Prepared { fleet, projects, master, plan, view })
+}
+
+/// What the settings would leave out and nobody has: probably a slip of the pen, and then something is not left out.
+fn named_in_vain<'a>(settings: &'a Settings, fleet: &Fleet, projects: &Projects) -> Vec<&'a str> {
+    let stacks = settings.ignore.stacks.iter().filter(|stack| !fleet.stacks.contains_key(stack)).map(StackName::as_str);
+    let projects = settings.ignore.projects.iter().filter(|project| projects.get(project).is_none()).map(ProjectName::as_str);
+    projects.chain(stacks).collect()
 }
 
 /// The new master, looked up and asked for its key.
@@ -105,23 +120,27 @@ pub(super) fn refused_or<T>(answer: Result<T, MasterRefusal>, fleet: &Fleet) -> 
 }
 
 /// Why it is refused, where the team has not been told of the new address.
-async fn unshared(request: &Remaster, plan: &RemasterPlan, ports: &Ports) -> Option<Exit> {
+fn unshared(request: &Remaster, plan: &RemasterPlan, projects: &Projects) -> Option<Exit> {
     let first = plan.unshared.first().filter(|_| !request.allow_unshared)?;
     let more = plan.unshared.len() - 1;
     let more = if more == 0 { String::new() } else { format!(" (nor for {more} more)") };
     let address = request.address.as_ref().map(|address| format!(",address={address}")).unwrap_or_default();
     let problem =
         format!("the project files do not name {} as the master's address for {first}{more}: the team has not been told", plan.address);
-    let own = ports.stores.shared.propose(&plan.address).await.is_ok_and(|proposals| proposals.is_empty());
-    let share = if own {
-        format!(
-            "project '{}' has an `aws.ec2.master_ip` of its own: change it there by hand; allow_unshared=yes goes on without",
-            first.project()
-        )
-    } else {
-        format!("`bldr master.share:{}{address}` shares it; allow_unshared=yes goes on without", plan.master)
-    };
-    Some(Exit::refused(problem).line("nothing was changed").line(share))
+    let mut exit = Exit::refused(problem).line("nothing was changed");
+    if plan.unshared.iter().any(|stack| !projects.names_its_own_master(stack)) {
+        exit = exit.line(format!("`bldr master.share:{}{address}` shares it in the defaults of the project files", plan.master));
+    }
+    let own: BTreeSet<_> = plan.unshared.iter().filter(|stack| projects.names_its_own_master(stack)).map(StackName::project).collect();
+    if !own.is_empty() {
+        let own: Vec<_> = own.iter().map(ProjectName::as_str).collect();
+        let have = if own.len() == 1 { "has" } else { "have" };
+        exit = exit.line(format!(
+            "{} {have} an `aws.ec2.master_ip` of their own, or an alternate of theirs has: change it there by hand",
+            own.join(", ")
+        ));
+    }
+    Some(exit.line("allow_unshared=yes goes on without"))
 }
 
 /// Why there is nothing to run, although not everything is as asked for.
@@ -139,7 +158,7 @@ async fn run(request: &Remaster, prepared: &Prepared, ports: &Ports, session: &m
     if let Some(exit) = nothing_to_run(request, prepared) {
         return Err(exit);
     }
-    if let Some(exit) = unshared(request, &prepared.plan, ports).await {
+    if let Some(exit) = unshared(request, &prepared.plan, &prepared.projects) {
         return Err(exit);
     }
     if request.scope == Scope::Fleet && prepared.view.stacks() > 0 {

@@ -54,7 +54,7 @@ async fn written(master: &StackName, address: &MasterAddress, ports: &Ports, ses
         files: proposals.iter().map(|p| FileView { file: &p.file, diff: diff(p) }).collect(),
     };
     if proposals.is_empty() {
-        session.screen.result(|| format!("{address} is shared already: every project file names it\n"), &view);
+        session.screen.result(|| format!("{address} is shared already: the defaults of every project file name it\n"), &view);
         return Ok(Code::Done);
     }
     if session.screen.format() == Format::Text {

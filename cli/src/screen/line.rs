@@ -17,7 +17,8 @@ pub fn of_event(event: &Event) -> Option<String> {
         }
         Event::StackStarted { .. } | Event::StepStarted { .. } | Event::RunFinished { .. } => return None,
         Event::StepFinished { stack, node, action, change, millis, detail } => {
-            let change = if *change == Change::NotNeeded { ": was so already" } else { "" };
+            // What has something to say for itself says whether anything changed.
+            let change = if *change == Change::NotNeeded && detail.is_none() { ": was so already" } else { "" };
             let detail = detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
             format!("{}: {}{change}{detail} ({})", place(stack, node.as_ref()), done(*action), duration(*millis))
         }
@@ -66,7 +67,7 @@ pub fn duration(millis: u64) -> String {
 
 /// A time as RFC 3339 in UTC. One that no calendar has is given as its milliseconds.
 pub fn rfc3339(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |time| time.to_string())
+    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |time| time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
 }
 
 /// The time of day, in UTC.
@@ -103,7 +104,7 @@ mod tests {
 
     #[test]
     fn times_are_rfc_3339_in_utc() {
-        assert_eq!(rfc3339(Timestamp(1_795_352_581_120)), "2026-11-22T13:03:01.12Z");
+        assert_eq!(rfc3339(Timestamp(1_795_352_581_120)), "2026-11-22T13:03:01.120Z");
         assert_eq!(clock_time(Timestamp(1_795_352_581_120)), "13:03:01");
     }
 }

@@ -32,6 +32,9 @@ pub enum SandboxFileError {
         /// What is wrong, and where.
         source: serde_yaml::Error,
     },
+    /// It says nothing at all.
+    #[error("{0}: it describes no fleet: it has none of 'region', 'masters' and 'stacks'")]
+    Empty(String),
 }
 
 #[derive(Deserialize)]
@@ -81,6 +84,10 @@ impl FleetSpec {
     pub fn from_yaml(path: &Path) -> Result<Self, SandboxFileError> {
         let text = read(path)?;
         let wrong = |source| SandboxFileError::Yaml { path: path.display().to_string(), source };
+        let said: serde_yaml::Value = serde_yaml::from_slice(&text).map_err(wrong)?;
+        if said.is_null() || said.as_mapping().is_some_and(serde_yaml::Mapping::is_empty) {
+            return Err(SandboxFileError::Empty(path.display().to_string()));
+        }
         Self::from_file(serde_yaml::from_slice(&text).map_err(wrong)?, path.parent().unwrap_or(Path::new("")))
     }
 
