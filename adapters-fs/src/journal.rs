@@ -1,4 +1,5 @@
-//! What happened in every run, when it is kept in files? One line of JSON a record, in `RUNS/RUN.jsonl`.
+//! What happened in every run, when it is kept in files? One line of JSON a record, in `RUNS/RUN.jsonl`; what highstates
+//! printed is beside it, in `RUNS/RUN.output/NODE.N.json`.
 
 use crate::{
     failure::{failed, shown},
@@ -9,6 +10,7 @@ use async_trait::async_trait;
 use bldr_core::{
     error::{PortError, PortErrorKind, PortResult},
     event::RunId,
+    name::NodeName,
     ports::{Journal, Record},
 };
 use std::{
@@ -80,6 +82,19 @@ impl FileJournal {
     }
 }
 
+impl FileJournal {
+    fn keep_now(&self, run: &RunId, node: &NodeName, output: &str) -> PortResult<String> {
+        let folder = Folder::new(self.file(run)?.with_extension("output"));
+        let turn = folder.turn()?;
+        let start = format!("{node}.");
+        let kept =
+            folder.names(".json")?.iter().filter(|name| name.strip_prefix(&start).is_some_and(|rest| rest.parse::<u32>().is_ok())).count();
+        let name = format!("{node}.{}.json", kept + 1);
+        turn.replace(&name, output.as_bytes())?;
+        Ok(shown(&folder.path().join(name)))
+    }
+}
+
 /// Where the last whole line ends.
 fn whole_lines(file: &mut File) -> io::Result<u64> {
     let mut end = file.seek(SeekFrom::End(0))?;
@@ -107,6 +122,11 @@ impl Journal for FileJournal {
     async fn read(&self, run: &RunId) -> PortResult<Vec<Record>> {
         let (this, run) = (self.clone(), run.clone());
         off_thread(move || this.read_now(&run)).await
+    }
+
+    async fn keep_output(&self, run: &RunId, node: &NodeName, output: &str) -> PortResult<String> {
+        let (this, run, node, output) = (self.clone(), run.clone(), node.clone(), output.to_owned());
+        off_thread(move || this.keep_now(&run, &node, &output)).await
     }
 
     async fn runs(&self) -> PortResult<Vec<RunId>> {

@@ -2,7 +2,7 @@
 
 use crate::{error::SshError, script::Answer};
 use bldr_core::{
-    fleet::{MasterKey, NodeFiles},
+    fleet::{NodeFiles, PublicKey},
     ports::Change,
 };
 
@@ -30,7 +30,7 @@ pub(crate) fn change(answer: &Answer) -> Result<Change, SshError> {
 }
 
 /// What `public-key.sh` says.
-pub(crate) fn master_key(answer: &Answer) -> Result<MasterKey, SshError> {
+pub(crate) fn master_key(answer: &Answer) -> Result<PublicKey, SshError> {
     let text = answer.text("public-key")?.ok_or(SshError::Absent("there is no master.pub: no salt-master has run there yet"))?;
-    MasterKey::from_pem(&text).ok_or_else(|| answer.garbled("master.pub is no public key"))
+    PublicKey::from_pem(&text).ok_or_else(|| answer.garbled("master.pub is no public key"))
 }

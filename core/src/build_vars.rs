@@ -67,6 +67,16 @@ impl BuildVars {
         Ok(fresh)
     }
 
+    /// The content of the file as it should be, where it should be another than this; `None` where it is right.
+    ///
+    /// # Errors
+    /// Where there is none, or it cannot be read or refreshed.
+    pub fn brought_up_to_date(encoded: Option<&str>, context: &Context, node: &NodeName) -> Result<Option<String>, BuildVarsError> {
+        let encoded = encoded.ok_or(BuildVarsError::Missing)?;
+        let fresh = Self::decode(encoded)?.refreshed(context, node.stack(), node.number())?.encode();
+        Ok((fresh != encoded).then_some(fresh))
+    }
+
     /// Whether they can be refreshed.
     ///
     /// # Errors

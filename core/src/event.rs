@@ -6,7 +6,10 @@ use crate::{
     ports::Change,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// Names a run: the time it began and a few letters, as in `20261122-124301-k3f9`. Sorts by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,14 +27,28 @@ impl fmt::Display for RunId {
 pub enum Action {
     /// Start a stopped node.
     Start,
+    /// Ask the node once more, just before anything is changed.
+    Examine,
+    /// Accept the minion's key on the new master.
+    Introduce,
+    /// Render the highstate against the new master, and change nothing.
+    Rehearse,
     /// Write the new address into the stack's context.
     RewriteContext,
-    /// Derive the node's build vars from the context anew and write them.
-    RefreshBuildVars,
-    /// Write the new address into the minion's configuration, place the new master's key, restart the minion.
+    /// Write build vars and configuration, place the new master's key, restart the minion; leave a watchdog.
     Repoint,
+    /// Wait until the minion is connected to the new master and answers it.
+    Prove,
+    /// Take the watchdog away: what is, stays.
+    Confirm,
     /// Run the highstate.
     Highstate,
+    /// Put the node back as it was before it was repointed.
+    Revert,
+    /// Put the stack's context back as it was.
+    RestoreContext,
+    /// Wait until the minion takes orders from its old master again.
+    ProveOld,
     /// Stop a node that was started for this.
     Stop,
 }
@@ -41,10 +58,17 @@ impl Action {
     pub fn doing(self) -> &'static str {
         match self {
             Self::Start => "starting",
+            Self::Examine => "examining",
+            Self::Introduce => "introducing",
+            Self::Rehearse => "rehearsing highstate",
             Self::RewriteContext => "rewriting context",
-            Self::RefreshBuildVars => "refreshing build vars",
             Self::Repoint => "repointing",
+            Self::Prove => "proving",
+            Self::Confirm => "confirming",
             Self::Highstate => "running highstate",
+            Self::Revert => "putting back",
+            Self::RestoreContext => "restoring context",
+            Self::ProveOld => "proving the old master",
             Self::Stop => "stopping",
         }
     }
@@ -62,6 +86,8 @@ pub enum Outcome {
     Skipped,
     /// It went wrong; the reason says how far it got.
     Failed,
+    /// It did not answer the new master and is as it was before; the reason says why, and whether the old master answers.
+    RolledBack,
     /// Not begun, because an earlier stack of its project failed.
     Held,
     /// Not begun, because the operator asked to stop.
@@ -82,6 +108,7 @@ impl fmt::Display for Outcome {
             Self::AlreadyThere => "already there",
             Self::Skipped => "skipped",
             Self::Failed => "failed",
+            Self::RolledBack => "rolled back",
             Self::Held => "held",
             Self::Interrupted => "interrupted",
         })
@@ -140,6 +167,9 @@ pub enum Event {
         /// What to say about it: the summary of a highstate, a new address.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         detail: Option<String>,
+        /// Of a highstate: which states.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        states: Option<States>,
     },
     /// A step failed. What follows is the stack's end.
     StepFailed {
@@ -154,6 +184,9 @@ pub enum Event {
         reason: String,
         /// How long it took, in milliseconds.
         millis: u64,
+        /// Of a highstate: which states.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        states: Option<States>,
     },
     /// How it ended for a stack.
     StackFinished {
@@ -164,6 +197,15 @@ pub enum Event {
         /// Why, where that needs saying.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// How long it took, in milliseconds.
+        millis: u64,
+    },
+    /// An old master no longer holds the keys of minions that have left it.
+    OldKeysRemoved {
+        /// Which master.
+        master: StackName,
+        /// The ids of the minions.
+        ids: BTreeSet<String>,
         /// How long it took, in milliseconds.
         millis: u64,
     },
@@ -185,6 +227,18 @@ pub enum Event {
         /// How long it took, in milliseconds.
         millis: u64,
     },
+}
+
+/// The states of a highstate that are worth naming, and where the rest is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct States {
+    /// Those that changed something, or would.
+    pub changed: Vec<String>,
+    /// Those that failed.
+    pub failed: Vec<String>,
+    /// The file that has everything `salt-call` printed; holds secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
 }
 
 /// A project and its stacks, in the order in which they are done.

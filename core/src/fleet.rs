@@ -4,6 +4,7 @@ use crate::{
     address::{HostAddress, MasterAddress},
     error::{PortError, PortErrorKind},
     name::{NodeName, StackName},
+    salt_version::SaltVersion,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -132,13 +133,13 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The public key a salt-master shows its minions, as the PEM text of `master.pub` or `minion_master.pub`.
+/// The public key of a salt-master or a salt-minion, as the PEM text of `master.pub`, `minion_master.pub`, `minion.pub`.
 ///
 /// Two keys are equal when their bodies are: line ends and blank space around the PEM do not count.
 #[derive(Debug, Clone)]
-pub struct MasterKey(String);
+pub struct PublicKey(String);
 
-impl MasterKey {
+impl PublicKey {
     /// A key from the text of its file.
     ///
     /// # Errors
@@ -158,15 +159,15 @@ impl MasterKey {
         KeyFingerprint(Sha256::digest(body).into())
     }
 }
-impl PartialEq for MasterKey {
+impl PartialEq for PublicKey {
     fn eq(&self, other: &Self) -> bool {
         self.fingerprint() == other.fingerprint()
     }
 }
-impl Eq for MasterKey {}
+impl Eq for PublicKey {}
 
 /// SHA-256 of the body of a public key. Shows its first eight bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct KeyFingerprint([u8; 32]);
 
 impl fmt::Display for KeyFingerprint {
@@ -204,6 +205,24 @@ pub struct NodeFiles {
     /// Whether a re-mastering has pointed this node elsewhere and no highstate has succeeded since
     /// (the mark `/var/lib/bldr/highstate-due`).
     pub highstate_due: bool,
+    /// The id the minion shows its master: `id:`, else what Salt keeps in `/etc/salt/minion_id`, else the host's name.
+    pub minion_id: Option<String>,
+    /// The content of `minion.pub` in the minion's `pki_dir`; `None` where no minion has run there yet.
+    pub minion_key: Option<String>,
+    /// The addresses the minion is connected to at a master's publishing port (4505), each once.
+    pub connected: Vec<String>,
+    /// Whether a switch waits to be confirmed: the node puts itself back unless it is (the folder `/var/lib/bldr/switch`).
+    pub unconfirmed: bool,
+}
+
+/// What a node says of the master it may be moved to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outlook {
+    /// The version of its Salt; `None` where it has none.
+    pub version: Option<SaltVersion>,
+    /// What would keep it from taking orders from there, as sentences: a port that does not answer, a setting that wins
+    /// over those bldr writes. Empty where nothing does.
+    pub obstacles: Vec<String>,
 }
 
 impl fmt::Debug for NodeFiles {
@@ -224,6 +243,56 @@ pub struct Evidence {
     pub trusted: Option<KeyFingerprint>,
     /// See [`NodeFiles::highstate_due`].
     pub highstate_due: bool,
+    /// See [`NodeFiles::minion_id`].
+    #[serde(default)]
+    pub minion_id: Option<Box<str>>,
+    /// The minion's own key.
+    #[serde(default)]
+    pub minion_key: Option<KeyFingerprint>,
+    /// See [`NodeFiles::connected`].
+    #[serde(default)]
+    pub connected: Box<[Box<str>]>,
+    /// See [`NodeFiles::unconfirmed`].
+    #[serde(default)]
+    pub unconfirmed: bool,
+}
+
+/// What a master makes of a minion's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyState {
+    /// The minion is let in.
+    Accepted,
+    /// It waits for somebody to accept it.
+    Pending,
+    /// Somebody refused it.
+    Rejected,
+    /// It came second under an id that has another key.
+    Denied,
+}
+
+/// A minion's key, as a master holds it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HeldKey {
+    /// The minion's id.
+    pub id: Box<str>,
+    /// What the master makes of it.
+    pub state: KeyState,
+    /// The key.
+    pub key: KeyFingerprint,
+}
+
+/// What a master's machine says of its salt-master.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The key it shows its minions.
+    pub key: PublicKey,
+    /// The version of its Salt; `None` where that could not be told.
+    pub version: Option<SaltVersion>,
+    /// Why nobody would get an answer from it, as half a sentence; `None` where it answers.
+    pub silent: Option<String>,
+    /// Every key it holds, by id; one id may have several.
+    pub keys: Vec<HeldKey>,
 }
 
 /// One machine of a stack.
@@ -244,6 +313,8 @@ pub struct Node {
     /// What it says of its master. A stopped node cannot be asked: this is then what was remembered when it went to
     /// sleep, if nobody has started it since.
     pub evidence: Reading<Evidence>,
+    /// What it says of the master it may be moved to, where that was asked.
+    pub outlook: Option<Box<Outlook>>,
     /// Started by an earlier run that did not get round to stopping it again.
     pub woken: bool,
 }
@@ -281,10 +352,13 @@ pub struct Stack {
 }
 
 impl Stack {
+    /// Its first node that runs.
+    pub fn running(&self) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.state == InstanceState::Running)
+    }
     /// Running if any node is, else whatever the first node does; `None` without nodes.
     pub fn state(&self) -> Option<InstanceState> {
-        let running = self.nodes.iter().find(|n| n.state == InstanceState::Running);
-        running.or(self.nodes.first()).map(|n| n.state)
+        self.running().or(self.nodes.first()).map(|n| n.state)
     }
 }
 
@@ -297,6 +371,8 @@ pub struct Fleet {
     pub stacks: BTreeMap<StackName, Stack>,
     /// Instances whose tag is no stack name: the tag, and why not.
     pub unnamed: Vec<(String, String)>,
+    /// What the running masters that were asked say of themselves.
+    pub standings: BTreeMap<StackName, Reading<Standing>>,
 }
 
 impl Fleet {

@@ -16,13 +16,16 @@ pub fn master_of(text: &str) -> Option<Box<str>> {
 }
 
 /// The text with one `master:` line that names this address, in the place of the first one there was, or at the end. A
-/// list of masters loses its items; every other line stays as it is, to the byte.
+/// list of masters loses its items. A `master_finger:` goes too: it pins the key of the master that was, and the new one's is
+/// placed. Every other line stays as it is, to the byte.
 pub fn repointed_to(text: &str, master: &MasterAddress) -> String {
     let mut out = String::with_capacity(text.len() + 32);
     let (mut written, mut dropping) = (false, false);
     for line in text.split_inclusive('\n') {
         let bare = line.trim_end_matches(['\n', '\r']);
-        if value_of(bare).is_some() {
+        if bare.starts_with("master_finger:") {
+            dropping = false;
+        } else if value_of(bare).is_some() {
             dropping = true;
             if !written {
                 out.push_str(&format!("master: {master}{}", &line[bare.len()..]));
@@ -85,6 +88,7 @@ mod tests {
         assert_eq!(repointed("master:\n- a\n- b\n\nid: x\n"), "master: 10.0.0.2\n\nid: x\n");
         assert_eq!(repointed("master: a\r\nid: x\r\n"), "master: 10.0.0.2\r\nid: x\r\n");
         assert_eq!(repointed("master: a\nid: x\nmaster: b\n"), "master: 10.0.0.2\nid: x\n");
+        assert_eq!(repointed("master: a\nmaster_finger: '1a:2b'\nid: x\n"), "master: 10.0.0.2\nid: x\n");
     }
 
     #[test]

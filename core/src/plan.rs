@@ -3,14 +3,20 @@
 use crate::{
     address::MasterAddress,
     event::{Action, LaneNames, Outcome},
-    fleet::{ContextFacts, Evidence, Fleet, InstanceState, KeyFingerprint, Node, Reading, Stack},
+    fleet::{ContextFacts, Evidence, Fleet, HeldKey, InstanceState, Node, Outlook, Reading, Stack},
     name::{ProjectName, StackName},
+    old_keys,
     ports::HighstateMode,
     project::Projects,
+    readiness,
     stage::Stage,
+    survey::NewMaster,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// What to do about stopped nodes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +29,44 @@ pub enum Stopped {
     /// Start them, and stop them again afterwards.
     #[default]
     StartAndStop,
+}
+
+/// What to do about a stack that does not answer the new master in time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unproven {
+    /// Put it back as it was.
+    #[default]
+    Revert,
+    /// Leave it as it is, for somebody to look at.
+    Leave,
+}
+
+/// How long to wait for a minion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// How long a minion may take, once it was started, to connect to its master and answer it.
+    pub join: Duration,
+    /// How long a node waits to be confirmed before it puts itself back; `None` where that follows from the number of
+    /// nodes of its stack, which are all confirmed together.
+    pub watchdog: Option<Duration>,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { join: Duration::from_secs(60), watchdog: None }
+    }
+}
+
+impl Patience {
+    /// The longest a minion takes to stop and start, and what a slow network adds.
+    const RESTART: Duration = Duration::from_secs(90);
+
+    /// How long a node of a stack waits to be confirmed, where this many nodes are switched one after the other.
+    pub fn watchdog_of(&self, nodes: usize) -> Duration {
+        let each = (self.join * 2 + Self::RESTART).saturating_mul(u32::try_from(nodes).unwrap_or(u32::MAX));
+        self.watchdog.unwrap_or(each)
+    }
 }
 
 /// Which stacks are meant.
@@ -40,15 +84,17 @@ pub struct Request {
     /// Which stacks.
     pub scope: Scope,
     /// The new master.
-    pub master: StackName,
-    /// What minions are to know it by.
-    pub address: MasterAddress,
-    /// The key they are to trust.
-    pub key: KeyFingerprint,
+    pub master: NewMaster,
     /// Stopped nodes.
     pub stopped: Stopped,
     /// The highstate.
     pub highstate: HighstateMode,
+    /// Whether to render it against the new master before anything is switched.
+    pub rehearse: bool,
+    /// What to do about a stack that does not answer the new master.
+    pub unproven: Unproven,
+    /// How long to wait.
+    pub patience: Patience,
     /// Projects to leave out.
     pub ignored_projects: BTreeSet<ProjectName>,
     /// Stacks to leave out.
@@ -67,6 +113,10 @@ pub enum Difference {
     Configuration,
     /// The minion trusts another key, or none.
     TrustedKey,
+    /// The minion is not connected to the new master, or to another one as well.
+    Connection,
+    /// The minion was switched, and that was not confirmed: it would put itself back.
+    Unconfirmed,
     /// The minion was repointed and no highstate has succeeded since.
     HighstateDue,
     /// A node is stopped and cannot be asked.
@@ -165,18 +215,24 @@ pub struct RemasterPlan {
     pub address: MasterAddress,
     /// What to do about the highstate.
     pub highstate: HighstateMode,
+    /// What to do about a stack that does not answer the new master.
+    pub unproven: Unproven,
+    /// How long to wait.
+    pub patience: Patience,
     /// Work, a lane a project, in text order of the projects. No lane is empty.
     pub lanes: Vec<Lane>,
     /// Stacks that are not touched.
     pub untouched: BTreeMap<StackName, Untouched>,
     /// Stacks to be changed whose project file does not name the new address: the team has not been told.
     pub unshared: Vec<StackName>,
+    /// Keys that other masters still hold of minions that are on the new one already.
+    pub old_keys: BTreeMap<StackName, Vec<HeldKey>>,
 }
 
 impl RemasterPlan {
     /// Whether nothing is to be done.
     pub fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
+        self.lanes.is_empty() && self.old_keys.is_empty()
     }
     /// Stacks with steps, in order, a lane a project; lanes without any left out.
     pub fn work(&self) -> Vec<LaneNames> {
@@ -199,13 +255,17 @@ impl RemasterPlan {
 /// an empty plan.
 pub fn plan(fleet: &Fleet, projects: &Projects, request: &Request) -> RemasterPlan {
     let mut plan = RemasterPlan {
-        master: request.master.clone(),
-        address: request.address.clone(),
+        master: request.master.stack.clone(),
+        address: request.master.address.clone(),
         highstate: request.highstate,
+        unproven: request.unproven,
+        patience: request.patience,
         lanes: Vec::new(),
         untouched: BTreeMap::new(),
         unshared: Vec::new(),
+        old_keys: BTreeMap::new(),
     };
+    let mut settled = Vec::new();
     let mut lanes: BTreeMap<ProjectName, Vec<Entry>> = BTreeMap::new();
     let in_scope = |name: &&StackName| match &request.scope {
         Scope::Fleet => true,
@@ -214,9 +274,15 @@ pub fn plan(fleet: &Fleet, projects: &Projects, request: &Request) -> RemasterPl
     for (name, stack) in fleet.stacks.iter().filter(|(name, _)| in_scope(name)) {
         let judged = judged_by_name(name, projects, request).and_then(|()| judged_by_facts(fleet, stack, request));
         match judged {
-            Err(reason) => drop(plan.untouched.insert(name.clone(), reason)),
+            Err(reason) => {
+                if matches!(reason, Untouched::AlreadyThere(_)) {
+                    settled.extend(settled_of(stack, request));
+                }
+                plan.untouched.insert(name.clone(), reason);
+            }
             Ok(todo) => {
-                let shared = projects.shared_master(name).is_some_and(|shared| shared == request.address.as_str());
+                settled.extend(settled_of(stack, request));
+                let shared = projects.shared_master(name).is_some_and(|shared| shared == request.master.address.as_str());
                 if matches!(todo, Todo::Steps { .. }) && !shared {
                     plan.unshared.push(name.clone());
                 }
@@ -224,11 +290,18 @@ pub fn plan(fleet: &Fleet, projects: &Projects, request: &Request) -> RemasterPl
             }
         }
     }
+    plan.old_keys = old_keys::held_elsewhere(fleet, &request.master.stack, &settled);
     plan.lanes = lanes.into_iter().map(|(project, entries)| Lane { project, entries }).collect();
     for lane in &mut plan.lanes {
         lane.entries.sort_by_key(|entry| Stage::of(&entry.stack));
     }
     plan
+}
+
+/// The minions of a stack that are on the new master already.
+fn settled_of<'a>(stack: &'a Stack, request: &'a Request) -> impl Iterator<Item = old_keys::Identity> + 'a {
+    let there = stack.nodes.iter().filter_map(|node| node.evidence.ok()).filter(|evidence| differing(evidence, request).is_empty());
+    there.filter_map(old_keys::identity)
 }
 
 /// What can be told without looking at the stack. Also decides which stacks a survey need not look at.
@@ -256,7 +329,7 @@ fn judged_by_facts(fleet: &Fleet, stack: &Stack, request: &Request) -> Result<To
         Reading::Read(ContextFacts::NoEc2) => return Err(Untouched::NoEc2),
         _ if stack.nodes.is_empty() => return Err(Untouched::NoInstance(fleet.region.clone())),
         Reading::Read(ContextFacts::Masterless) => return Err(Untouched::Masterless),
-        Reading::Read(facts) => facts.names_only(&request.address),
+        Reading::Read(facts) => facts.names_only(&request.master.address),
         Reading::Absent => return blocked(format!("no context is stored for it; 'context.history:{}' shows what there was", stack.name)),
         Reading::Unreadable(problem) => {
             return blocked(format!(
@@ -267,12 +340,8 @@ fn judged_by_facts(fleet: &Fleet, stack: &Stack, request: &Request) -> Result<To
         Reading::NotAsked => return blocked("its context was not read".into()),
     };
     let mut because = BTreeSet::new();
-    let mut steps = Vec::new();
-    if !context_right {
-        because.insert(Difference::Context);
-        steps.push(Step { action: Action::RewriteContext, node: None });
-    }
-    let (mut starts, mut left_out) = (Vec::new(), false);
+    let mut switched = Vec::new();
+    let (mut starts, mut stops, mut left_out) = (Vec::new(), Vec::new(), false);
     for node in &stack.nodes {
         let number = Some(node.name.number());
         let asleep = node.state != InstanceState::Running;
@@ -288,9 +357,7 @@ fn judged_by_facts(fleet: &Fleet, stack: &Stack, request: &Request) -> Result<To
             starts.push(Step { action: Action::Start, node: number });
         }
         if !differences.is_empty() {
-            let actions = [Action::RefreshBuildVars, Action::Repoint, Action::Highstate];
-            let actions = actions.into_iter().filter(|a| *a != Action::Highstate || request.highstate != HighstateMode::None);
-            steps.extend(actions.map(|action| Step { action, node: number }));
+            switched.push(number);
         }
         let stop_again = asleep && !differences.is_empty() && node.state != InstanceState::Pending;
         let woken = node.woken && request.stopped != Stopped::Start;
@@ -298,28 +365,58 @@ fn judged_by_facts(fleet: &Fleet, stack: &Stack, request: &Request) -> Result<To
             because.insert(Difference::LeftRunning);
         }
         if (stop_again && request.stopped == Stopped::StartAndStop) || woken {
-            steps.push(Step { action: Action::Stop, node: number });
+            stops.push(Step { action: Action::Stop, node: number });
         }
         because.extend(differences);
     }
     if left_out && !stack.nodes.iter().any(|node| node.state == InstanceState::Running) {
         return Err(Untouched::Stopped);
     }
-    if steps.is_empty() {
-        return Err(Untouched::AlreadyThere(request.master.clone()));
+    if !context_right {
+        because.insert(Difference::Context);
     }
-    // What cannot be started is left as it was: its context is rewritten only once its nodes are up.
-    starts.extend(steps);
-    Ok(Todo::Steps { because: because.into_iter().collect(), steps: starts.into() })
+    if because.is_empty() {
+        return Err(Untouched::AlreadyThere(request.master.stack.clone()));
+    }
+    let steps = [starts, steps(context_right, &switched, request), stops].concat();
+    Ok(Todo::Steps { because: because.into_iter().collect(), steps: steps.into() })
 }
 
-/// What differs on a node; an error where that cannot be told.
+/// What moves these nodes of a stack: everything that changes nothing on them comes first; then each is switched and proven,
+/// one after the other; only when all of them are is any of them confirmed, so that a stack joins or reverts as a whole.
+fn steps(context_right: bool, nodes: &[Option<u64>], request: &Request) -> Vec<Step> {
+    let on_each =
+        |actions: &'static [Action]| nodes.iter().flat_map(move |node| actions.iter().map(|action| Step { action: *action, node: *node }));
+    let mut steps: Vec<Step> = on_each(&[Action::Examine]).collect();
+    steps.extend(on_each(&[Action::Introduce]));
+    if request.rehearse {
+        steps.extend(on_each(&[Action::Rehearse]));
+    }
+    if !context_right {
+        steps.push(Step { action: Action::RewriteContext, node: None });
+    }
+    steps.extend(on_each(&[Action::Repoint, Action::Prove]));
+    steps.extend(on_each(&[Action::Confirm]));
+    if request.highstate != HighstateMode::None {
+        steps.extend(on_each(&[Action::Highstate]));
+    }
+    steps
+}
+
+/// What differs on a node; an error where that cannot be told, or nothing could be done about it.
 fn differences(node: &Node, request: &Request) -> Result<Vec<Difference>, String> {
     match &node.evidence {
-        Reading::Read(evidence) => match &evidence.build_vars {
-            Ok(_) => Ok(differing(evidence, request)),
-            Err(problem) => Err(format!("{}: {problem}; 'buildvars.fix:{}' regenerates them", node.name, node.name.stack())),
-        },
+        Reading::Read(evidence) => {
+            if let Err(problem) = &evidence.build_vars {
+                return Err(format!("{}: {problem}; 'buildvars.fix:{}' regenerates them", node.name, node.name.stack()));
+            }
+            let differences = differing(evidence, request);
+            let asleep = node.state != InstanceState::Running;
+            match differences.is_empty() || asleep {
+                true => Ok(differences),
+                false => ready(node, evidence, request).map(|()| differences),
+            }
+        }
         _ if node.state != InstanceState::Running => Ok(vec![Difference::Asleep]),
         Reading::Unreadable(problem) => Err(problem.to_string()),
         Reading::Absent => Err(format!("{}: it says nothing of its master", node.name)),
@@ -328,13 +425,23 @@ fn differences(node: &Node, request: &Request) -> Result<Vec<Difference>, String
     }
 }
 
+fn ready(node: &Node, evidence: &Evidence, request: &Request) -> Result<(), String> {
+    let nothing = Outlook::default();
+    readiness::of(&node.name, evidence, node.outlook.as_deref().unwrap_or(&nothing), &request.master)
+}
+
 /// What differs from what was asked for, by what the node says of itself.
 fn differing(evidence: &Evidence, request: &Request) -> Vec<Difference> {
-    let build_vars = evidence.build_vars.as_ref().is_ok_and(|master| master.as_ref() == Some(&request.address));
+    let master = &request.master;
+    let build_vars = evidence.build_vars.as_ref().is_ok_and(|named| named.as_ref() == Some(&master.address));
+    let is_it = |peer: &str| master.peers.iter().any(|address| address.as_str() == peer);
+    let connected = !evidence.connected.is_empty() && evidence.connected.iter().all(|peer| is_it(peer));
     let facts = [
         (Difference::BuildVars, !build_vars),
-        (Difference::Configuration, evidence.configured.as_deref() != Some(request.address.as_str())),
-        (Difference::TrustedKey, evidence.trusted != Some(request.key)),
+        (Difference::Configuration, evidence.configured.as_deref() != Some(master.address.as_str())),
+        (Difference::TrustedKey, evidence.trusted != Some(master.standing.key.fingerprint())),
+        (Difference::Connection, !connected),
+        (Difference::Unconfirmed, evidence.unconfirmed),
         (Difference::HighstateDue, evidence.highstate_due && request.highstate == HighstateMode::Apply),
     ];
     facts.into_iter().filter(|(_, differs)| *differs).map(|(difference, _)| difference).collect()

@@ -10,13 +10,13 @@ use crate::{
     address::MasterAddress,
     error::PortResult,
     event::{Event, RunId},
-    fleet::{Ec2Id, Evidence, Host, Instance, MasterKey, NodeFiles, Timestamp},
+    fleet::{Ec2Id, Evidence, HeldKey, Host, Instance, NodeFiles, Outlook, PublicKey, Standing, Timestamp},
     name::{NodeName, StackName},
     project::Projects,
 };
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// The machines of a region.
 #[cfg_attr(feature = "mocks", mockall::automock)]
@@ -88,13 +88,26 @@ pub trait ContextStore: Send + Sync {
     async fn replaced(&self, stack: &StackName, revision: &Revision) -> PortResult<String>;
 }
 
-/// Where a minion shall take its orders from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a minion shall take its orders from, and what its node shall know.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Repointing {
     /// What to write after `master:`.
     pub address: MasterAddress,
     /// What to place as `minion_master.pub`.
-    pub key: MasterKey,
+    pub key: PublicKey,
+    /// The new content of `/etc/build-vars.json.b64`: base64, one line, no newline. `None` leaves the file alone.
+    pub build_vars: Option<String>,
+    /// How long the node waits for [`Minions::confirm`] before it puts itself back.
+    pub patience: Duration,
+}
+
+/// What was found when a node was asked whether it takes orders from a master.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// It does: connected to that master and to no other, trusting that key, with one daemon.
+    Proven,
+    /// It does not, within the time that was given; why, as half a sentence.
+    Unproven(String),
 }
 
 /// Whether a node had to be changed.
@@ -129,6 +142,11 @@ pub struct Highstate {
     pub summary: String,
     /// The states that failed, by name.
     pub failed: Vec<String>,
+    /// The states that changed something, or would, by name.
+    pub changed: Vec<String>,
+    /// Everything `salt-call` printed. Holds secrets: for files of the operator alone.
+    #[serde(skip)]
+    pub output: String,
 }
 
 /// The minions, each asked on its own machine. A node that cannot be reached is `Unreachable`, one that does not let
@@ -140,13 +158,30 @@ pub struct Highstate {
 pub trait Minions: Send + Sync {
     /// Reads, in one go, everything that says who the master is.
     async fn read(&self, host: &Host) -> PortResult<NodeFiles>;
+    /// The same, and what the node says of the master at this address that it may be moved to. Changes nothing.
+    async fn examine(&self, host: &Host, address: &MasterAddress) -> PortResult<(NodeFiles, Outlook)>;
     /// Replaces `/etc/build-vars.json.b64` by this content (base64, one line, no newline), mode 0644, owner root. The old
     /// file is kept in `/var/lib/bldr/` first, for root alone.
     async fn write_build_vars(&self, host: &Host, encoded: &str) -> PortResult<()>;
-    /// Makes the minion take orders from another master: mark the repointing as begun and the highstate as due, stop, back
-    /// up, write `master:`, place the key, start, take the first mark away. Other lines of the configuration stay as they
-    /// are. Nothing is touched, and nothing restarted, where configuration and key are right and no repointing was cut short.
+    /// Makes the minion take orders from another master, until further notice: leave a watchdog that puts everything back
+    /// unless the switch is confirmed in time, mark the highstate as due, stop, back up, write the build vars and `master:`,
+    /// place the key, start. Other lines of the configuration stay as they are, but for a `master_finger:`, which goes.
+    /// Nothing is touched, and nothing restarted, where all of it is so already and the minion is connected there.
+    ///
+    /// A switch that waits to be confirmed gets new patience, and what it would put back stays what was there before it.
     async fn repoint(&self, host: &Host, to: &Repointing) -> PortResult<Change>;
+    /// Waits, for as long as given, until the minion is connected to this master and no other, trusts this key, and has
+    /// one daemon. That the master gets an answer is for [`Masters::ping`] to say.
+    async fn prove(&self, host: &Host, address: &MasterAddress, key: &PublicKey, within: Duration) -> PortResult<Proof>;
+    /// Ends the wait of a switch to this address: what is, stays. `Refused` where the node has put itself back meanwhile.
+    /// Where nothing waits and the address is the minion's, nothing happens.
+    async fn confirm(&self, host: &Host, address: &MasterAddress) -> PortResult<()>;
+    /// Puts back what was there before a switch that waits to be confirmed, and starts the minion. `NotNeeded` where no
+    /// switch waits: it was confirmed, or never made, or has been put back already.
+    async fn revert(&self, host: &Host) -> PortResult<Change>;
+    /// Renders the highstate against another master, without a change on the node: from a configuration of its own, which
+    /// is gone afterwards. That master must have accepted the minion's key.
+    async fn rehearse(&self, host: &Host, address: &MasterAddress, key: &PublicKey) -> PortResult<Highstate>;
     /// Runs the highstate and takes the mark "highstate due" away if it was applied and succeeded. A highstate that fails is an
     /// answer, not an error; an error means that it is not known how it ended.
     async fn highstate(&self, host: &Host, mode: HighstateMode) -> PortResult<Highstate>;
@@ -158,8 +193,17 @@ pub trait Minions: Send + Sync {
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Masters: Send + Sync {
-    /// The public key this salt-master shows its minions. `NotFound` where there is none: no salt-master has run there yet.
-    async fn public_key(&self, host: &Host) -> PortResult<MasterKey>;
+    /// What it says of its salt-master: key, version, whether it answers, whose keys it holds. `NotFound` where there is no
+    /// key: no salt-master has run there yet.
+    async fn read(&self, host: &Host) -> PortResult<Standing>;
+    /// Accepts a minion by its id and its key. `Conflict`, and nothing changed, where it holds another key under that id, or
+    /// has rejected this one.
+    async fn accept(&self, host: &Host, id: &str, key: &PublicKey) -> PortResult<Change>;
+    /// Asks minions by id whether they hear this master, and returns those that answered within the time.
+    async fn ping(&self, host: &Host, ids: &[String], within: Duration) -> PortResult<BTreeSet<String>>;
+    /// Removes these keys, those of them that it holds, all in one go. They are kept on its machine, for root alone, in
+    /// `/var/lib/bldr/quarantine/`. A key that differs under the same id stays. Returns the ids that were removed.
+    async fn forget(&self, host: &Host, keys: &[HeldKey]) -> PortResult<BTreeSet<String>>;
 }
 
 /// A change of the project file that has not been written yet.
@@ -205,6 +249,9 @@ pub trait Journal: Send + Sync {
     async fn read(&self, run: &RunId) -> PortResult<Vec<Record>>;
     /// All runs, oldest first.
     async fn runs(&self) -> PortResult<Vec<RunId>>;
+    /// Keeps what a node's highstate printed, for the operator alone; says where, as they would look it up. Another
+    /// output of the same run and node is kept beside it.
+    async fn keep_output(&self, run: &RunId, node: &NodeName, output: &str) -> PortResult<String>;
 }
 
 /// What bldr knows of a node that it started or stopped.

@@ -58,8 +58,11 @@ fn check_steps(entry: &Entry, fleet: &Fleet) -> Result<(), Unsound> {
         if done.iter().any(|s| s.node == step.node && s.action > step.action) {
             return wrong(step, "comes too late");
         }
-        if of_stack && done.iter().any(|s| s.action != Action::Start) {
+        if of_stack && done.iter().any(|s| s.action > Action::RewriteContext) {
             return wrong(step, "comes after a node was touched");
+        }
+        if step.action == Action::Confirm && steps.iter().filter(|s| s.action == Action::Prove).any(|s| !done.contains(&s)) {
+            return wrong(step, "comes before all nodes of the stack are proven");
         }
         if let Some(number) = step.node {
             let Some(node) = stack.nodes.iter().find(|n| n.name.number() == number) else {
@@ -69,9 +72,13 @@ fn check_steps(entry: &Entry, fleet: &Fleet) -> Result<(), Unsound> {
             match step.action {
                 Action::Start if running => return wrong(step, "is for a running node"),
                 Action::Stop if running && !node.woken => return wrong(step, "would stop what was running"),
-                Action::RefreshBuildVars | Action::Repoint | Action::Highstate if !running && !earlier(Action::Start) => {
-                    return wrong(step, "is for a node that is not up");
+                Action::Start | Action::Stop => {}
+                Action::RewriteContext | Action::Revert | Action::RestoreContext | Action::ProveOld => {
+                    return wrong(step, "is not for a plan to have");
                 }
+                _ if !running && !earlier(Action::Start) => return wrong(step, "is for a node that is not up"),
+                Action::Prove if !earlier(Action::Repoint) => return wrong(step, "proves what was not done"),
+                Action::Confirm if !earlier(Action::Prove) => return wrong(step, "confirms what was not proven"),
                 _ => {}
             }
         }

@@ -8,7 +8,7 @@ use crate::{
     build_vars::{BuildVars, BuildVarsError},
     context::Context,
     error::{PortError, PortErrorKind, PortResult},
-    fleet::{ContextFacts, Evidence, Fleet, Host, Instance, InstanceState, MasterKey, Node, NodeFiles, Problem, Reading, Stack},
+    fleet::{ContextFacts, Evidence, Fleet, Host, Instance, InstanceState, Node, NodeFiles, Problem, PublicKey, Reading, Stack, Standing},
     minion_config,
     name::{ProjectName, StackName},
     ports::{ContextStore, Inventory, Masters, Minions, Sleeper, SleeperState, Sleepers},
@@ -58,6 +58,8 @@ pub struct Sources<'a> {
     pub contexts: &'a dyn ContextStore,
     /// The nodes.
     pub minions: &'a dyn Minions,
+    /// The masters.
+    pub masters: &'a dyn Masters,
     /// What is remembered of those that sleep.
     pub sleepers: &'a dyn Sleepers,
     /// Which address to use.
@@ -73,7 +75,7 @@ pub enum Depth {
     Listed,
     /// And its context.
     Context,
-    /// And what its running nodes say, where its context has a master at all.
+    /// And what its running nodes say, where its context has a master at all; of a master, what its salt-master says.
     Nodes,
 }
 
@@ -83,7 +85,7 @@ pub enum Depth {
 /// Where the inventory or the list of contexts cannot be read: then nothing is known.
 pub async fn survey(sources: &Sources<'_>, depth: impl Fn(&StackName) -> Depth) -> PortResult<Fleet> {
     let mut fleet = list(sources).await?;
-    deepen(&mut fleet, sources, depth).await;
+    deepen(&mut fleet, sources, None, depth).await;
     Ok(fleet)
 }
 
@@ -97,8 +99,9 @@ pub async fn list(sources: &Sources<'_>) -> PortResult<Fleet> {
     Ok(assembled(sources, instances, contexts, sleepers))
 }
 
-/// Reads contexts and nodes of a listed fleet, as deep as asked. What cannot be read becomes a fact in it.
-pub async fn deepen(fleet: &mut Fleet, sources: &Sources<'_>, depth: impl Fn(&StackName) -> Depth) {
+/// Reads contexts, nodes and masters of a listed fleet, as deep as asked; the nodes with regard to the master at this
+/// address, where there is one they may be moved to. What cannot be read becomes a fact in the fleet.
+pub async fn deepen(fleet: &mut Fleet, sources: &Sources<'_>, toward: Option<&MasterAddress>, depth: impl Fn(&StackName) -> Depth) {
     let wanted: Vec<StackName> = fleet.stacks.keys().filter(|name| depth(name) >= Depth::Context).cloned().collect();
     let mut read = stream::iter(wanted)
         .map(|name| async move {
@@ -112,23 +115,45 @@ pub async fn deepen(fleet: &mut Fleet, sources: &Sources<'_>, depth: impl Fn(&St
         }
     }
 
+    read_masters(fleet, sources, &depth).await;
     let hosts = fleet
         .stacks
         .values()
         .filter(|stack| depth(&stack.name) >= Depth::Nodes && matches!(stack.context, Reading::Read(ContextFacts::Mastered { .. })));
     let running = |node: &&Node| node.state == InstanceState::Running;
+    let hosts = hosts.filter(|stack| !stack.name.is_master());
     let hosts: Vec<Host> = hosts.flat_map(|s| s.nodes.iter().filter(running).filter_map(Node::host)).collect();
     let mut read = stream::iter(hosts)
         .map(|host| async move {
-            let files = sources.minions.read(&host).await;
-            (host.node, Reading::of(files.map(|files| evidence(&files))))
+            let said = match toward {
+                Some(address) => sources.minions.examine(&host, address).await.map(|(files, outlook)| (files, Some(outlook))),
+                None => sources.minions.read(&host).await.map(|files| (files, None)),
+            };
+            (host.node, said)
         })
         .buffer_unordered(sources.jobs.max(1));
-    while let Some((name, evidence)) = read.next().await {
+    while let Some((name, said)) = read.next().await {
         let node = fleet.stacks.get_mut(name.stack()).and_then(|stack| stack.nodes.iter_mut().find(|n| n.name == name));
         if let Some(node) = node {
-            node.evidence = evidence;
+            let (said, outlook) = match said {
+                Ok((files, outlook)) => (Ok(evidence(&files)), outlook),
+                Err(error) => (Err(error), None),
+            };
+            node.evidence = Reading::of(said);
+            node.outlook = outlook.map(Box::new);
         }
+    }
+}
+
+/// Asks the running masters what they say of themselves.
+async fn read_masters(fleet: &mut Fleet, sources: &Sources<'_>, depth: &impl Fn(&StackName) -> Depth) {
+    let asked = fleet.masters().into_iter().filter(|stack| depth(&stack.name) >= Depth::Nodes);
+    let hosts: Vec<_> = asked.filter_map(|stack| Some((stack.name.clone(), stack.running()?.host()?))).collect();
+    let mut read = stream::iter(hosts)
+        .map(|(name, host)| async move { (name, Reading::of(sources.masters.read(&host).await)) })
+        .buffer_unordered(sources.jobs.max(1));
+    while let Some((name, standing)) = read.next().await {
+        fleet.standings.insert(name, standing);
     }
 }
 
@@ -170,6 +195,7 @@ fn assembled(sources: &Sources<'_>, instances: Vec<Instance>, contexts: Vec<Stac
                     state: instance.state,
                     private: instance.private,
                     launched: instance.launched,
+                    outlook: None,
                 }
             })
             .collect();
@@ -210,8 +236,12 @@ pub fn evidence(files: &NodeFiles) -> Evidence {
     Evidence {
         build_vars: build_vars.map_err(|error| error.to_string().into()),
         configured: files.minion_config.as_deref().and_then(minion_config::master_of),
-        trusted: files.trusted_key.as_deref().and_then(MasterKey::from_pem).map(|key| key.fingerprint()),
+        trusted: files.trusted_key.as_deref().and_then(PublicKey::from_pem).map(|key| key.fingerprint()),
         highstate_due: files.highstate_due,
+        minion_id: files.minion_id.as_deref().map(Into::into),
+        minion_key: files.minion_key.as_deref().and_then(PublicKey::from_pem).map(|key| key.fingerprint()),
+        connected: files.connected.iter().map(|peer| peer.as_str().into()).collect(),
+        unconfirmed: files.unconfirmed,
     }
 }
 
@@ -220,10 +250,14 @@ pub fn evidence(files: &NodeFiles) -> Evidence {
 pub struct NewMaster {
     /// Its stack.
     pub stack: StackName,
+    /// Where to reach it.
+    pub host: Host,
     /// What minions will know it by.
     pub address: MasterAddress,
-    /// The key they will trust.
-    pub key: MasterKey,
+    /// Every address it has: a minion that is connected to one of them is connected to it.
+    pub peers: Vec<HostAddress>,
+    /// What it says of itself.
+    pub standing: Standing,
 }
 
 /// Why a stack cannot be the new master.
@@ -243,6 +277,14 @@ pub enum MasterRefusal {
         /// What its instance does, or that it has none.
         state: String,
     },
+    /// It runs, and its salt-master does not answer.
+    #[error("{stack} cannot take over: {why}")]
+    Silent {
+        /// The master.
+        stack: StackName,
+        /// Why, as half a sentence.
+        why: String,
+    },
     /// It runs and could not be asked for its key.
     #[error("{stack} cannot take over: {problem}")]
     NoKey {
@@ -253,7 +295,7 @@ pub enum MasterRefusal {
     },
 }
 
-/// Looks up the new master and asks it for its public key. Its address is its private one, unless the operator gives a name.
+/// Looks up the new master and asks it what it says of itself. Its address is its private one, unless the operator gives a name.
 ///
 /// # Errors
 /// Whatever keeps it from taking over; nothing has been changed then.
@@ -269,10 +311,14 @@ pub async fn new_master(
     let stack = fleet.stacks.get(name).filter(|stack| !stack.nodes.is_empty());
     let stack = stack.ok_or_else(|| MasterRefusal::Unknown(name.clone(), fleet.region.clone()))?;
     let not_running = |state: &str| MasterRefusal::NotRunning { stack: name.clone(), state: state.into() };
-    let node = stack.nodes.iter().find(|node| node.state == InstanceState::Running);
+    let node = stack.running();
     let node = node.ok_or_else(|| not_running(&stack.state().map_or_else(|| "without an instance".into(), |s| s.to_string())))?;
     let host = node.host().ok_or_else(|| not_running("without an address to reach it by"))?;
     let address = address.or(node.private.as_ref()).ok_or_else(|| not_running("without a private address"))?.clone();
-    let key = masters.public_key(&host).await.map_err(|problem| MasterRefusal::NoKey { stack: name.clone(), problem })?;
-    Ok(NewMaster { stack: name.clone(), address, key })
+    let standing = masters.read(&host).await.map_err(|problem| MasterRefusal::NoKey { stack: name.clone(), problem })?;
+    if let Some(why) = &standing.silent {
+        return Err(MasterRefusal::Silent { stack: name.clone(), why: why.clone() });
+    }
+    let peers = [Some(&address), node.private.as_ref(), node.reach.as_ref()].into_iter().flatten().cloned().collect();
+    Ok(NewMaster { stack: name.clone(), host, address, peers, standing })
 }

@@ -5,17 +5,19 @@
 //! ```
 
 use bldr_core::{
-    fleet::{ContextFacts, Ec2Id, Evidence, Fleet, InstanceState, MasterKey, Node, Reading, Stack, Timestamp},
+    address::HostAddress,
+    fleet::{ContextFacts, Ec2Id, Evidence, Fleet, Host, InstanceState, Node, PublicKey, Reading, Stack, Standing, Timestamp},
     name::StackName,
-    plan::{self, Request, Scope, Stopped},
+    plan::{self, Patience, Request, Scope, Stopped, Unproven},
     ports::{HighstateMode, SharedAddress},
     soundness,
+    survey::NewMaster,
 };
 use bldr_testkit::{salt, spec::FleetSpec, stores::MemoryProjects};
 use std::{error::Error, time::Instant};
 
 /// A fleet of one-node stacks, all still on the old master.
-fn fleet(spec: &FleetSpec, key: &MasterKey) -> Result<Fleet, Box<dyn Error>> {
+fn fleet(spec: &FleetSpec, key: &PublicKey) -> Result<Fleet, Box<dyn Error>> {
     let mut fleet = Fleet { region: spec.region.clone(), ..Fleet::default() };
     for (number, name) in spec.stacks.keys().enumerate() {
         let name: StackName = name.parse()?;
@@ -24,6 +26,10 @@ fn fleet(spec: &FleetSpec, key: &MasterKey) -> Result<Fleet, Box<dyn Error>> {
             configured: Some("10.0.0.10".into()),
             trusted: Some(key.fingerprint()),
             highstate_due: false,
+            minion_id: Some(name.node(1).to_string().into()),
+            minion_key: Some(key.fingerprint()),
+            connected: ["10.0.0.10".into()].into(),
+            unconfirmed: false,
         };
         let address = format!("10.{}.{}.{}", 1 + number / 65536, number / 256 % 256, number % 256).parse().ok();
         let node = Node {
@@ -34,12 +40,21 @@ fn fleet(spec: &FleetSpec, key: &MasterKey) -> Result<Fleet, Box<dyn Error>> {
             reach: address,
             launched: Timestamp(0),
             evidence: Reading::Read(evidence),
+            outlook: None,
             woken: false,
         };
         let context = Reading::Read(ContextFacts::Mastered { masters: vec!["10.0.0.10".into()] });
         fleet.stacks.insert(name.clone(), Stack { name, nodes: vec![node], context });
     }
     Ok(fleet)
+}
+
+fn new_master() -> Result<NewMaster, Box<dyn Error>> {
+    let (stack, address): (StackName, HostAddress) = ("master-server--b".parse()?, "10.0.0.20".parse()?);
+    let key = PublicKey::from_pem(&salt::made_up_key("b")).ok_or("a made-up key is one")?;
+    let host = Host { node: stack.node(1), address: address.clone() };
+    let standing = Standing { key, version: None, silent: None, keys: Vec::new() };
+    Ok(NewMaster { stack, host, peers: vec![address.clone()], address, standing })
 }
 
 /// Resident memory of this process, in bytes.
@@ -58,15 +73,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let date = std::process::Command::new("date").args(["-u", "+%F %H:%M"]).output()?;
     println!("{} UTC, {}", String::from_utf8_lossy(&date.stdout).trim(), first_line_with("/proc/cpuinfo", "model name"));
     println!("{:>8}  {:>10}  {:>16}  {:>16}", "stacks", "plan", "fleet per stack", "with plan");
-    let key = MasterKey::from_pem(&salt::made_up_key("a")).ok_or("a made-up key is one")?;
+    let key = PublicKey::from_pem(&salt::made_up_key("a")).ok_or("a made-up key is one")?;
     for count in [10_000, 100_000] {
         let spec = FleetSpec::of_minions(count);
         let projects = MemoryProjects::new(&spec.project_json()).projects().await?;
         let request = Request {
             scope: Scope::Fleet,
-            master: "master-server--b".parse()?,
-            address: "10.0.0.20".parse()?,
-            key: MasterKey::from_pem(&salt::made_up_key("b")).ok_or("a made-up key is one")?.fingerprint(),
+            master: new_master()?,
+            rehearse: false,
+            unproven: Unproven::Revert,
+            patience: Patience::default(),
             stopped: Stopped::default(),
             highstate: HighstateMode::Apply,
             ignored_projects: [].into(),

@@ -6,11 +6,11 @@
 //! - A second key under an id that has one is denied, and the daemon ends. So does one whose key was rejected.
 //! - A key that nobody accepted waits.
 
+use crate::machines::{Fault, MinionDaemon, path};
 use crate::machines::{Machine, Machines};
-use crate::machines::{MinionDaemon, path};
 use bldr_core::{
     error::PortResult,
-    fleet::{InstanceState, MasterKey},
+    fleet::{InstanceState, PublicKey},
     minion_config,
 };
 use sha2::{Digest, Sha512};
@@ -23,7 +23,7 @@ pub fn made_up_key(seed: &str) -> String {
 }
 
 fn same(a: &str, b: &str) -> bool {
-    MasterKey::from_pem(a).is_some_and(|a| MasterKey::from_pem(b).is_some_and(|b| a == b))
+    PublicKey::from_pem(a).is_some_and(|a| PublicKey::from_pem(b).is_some_and(|b| a == b))
 }
 
 /// Whether a minion takes orders from a master now: its daemon is connected to it and both run.
@@ -75,7 +75,7 @@ pub fn start_minion(machines: &Machines, name: &str) -> PortResult<()> {
             }
             daemon.key = Some(key);
             match admitted(machines, &master, name)? {
-                Admission::Accepted => daemon.connected = Some(master),
+                Admission::Accepted => daemon.connected = Some(master).filter(|_| !never_joins(machines, name)),
                 Admission::Pending => {}
                 Admission::Denied | Admission::Rejected => daemon = MinionDaemon::default(),
             }
@@ -86,11 +86,20 @@ pub fn start_minion(machines: &Machines, name: &str) -> PortResult<()> {
     Ok(())
 }
 
+fn never_joins(machines: &Machines, name: &str) -> bool {
+    let faulty = machines.get(name).is_some_and(|machine| machine.fault == Some(Fault::NeverJoins));
+    faulty && machines.file(name, path::DEADLINE).is_ok_and(|deadline| deadline.is_some())
+}
+
 /// What `salt-call` on a minion comes to: it reads the files as they are now, whatever the daemon has in memory. The
 /// inner error is what an operator would be told.
 pub(crate) fn order_reaches(machines: &Machines, name: &str) -> PortResult<Result<(), String>> {
     let trusted = machines.file(name, path::TRUSTED)?;
-    Ok(match introduced(machines, name, trusted.as_deref())? {
+    order(machines, name, introduced(machines, name, trusted.as_deref())?)
+}
+
+fn order(machines: &Machines, name: &str, master: Result<(String, String), String>) -> PortResult<Result<(), String>> {
+    Ok(match master {
         Err(silence) => Err(silence),
         Ok((master, _)) => match admitted(machines, &master, name)? {
             Admission::Accepted => Ok(()),
@@ -101,13 +110,25 @@ pub(crate) fn order_reaches(machines: &Machines, name: &str) -> PortResult<Resul
     })
 }
 
+/// What an order from the master at this address would come to, for a minion that trusts this key.
+pub(crate) fn order_would_reach(machines: &Machines, name: &str, address: &str, trusted: &str) -> PortResult<Result<(), String>> {
+    order(machines, name, answering(machines, address, Some(trusted))?)
+}
+
 /// The master a minion's configuration leads to and that master's key, if the minion trusts it; else why nothing comes of it.
 fn introduced(machines: &Machines, name: &str, trusted: Option<&str>) -> PortResult<Result<(String, String), String>> {
-    let silence = |why: String| Ok(Err(format!("no answer from the master: {why}")));
     let config = machines.file(name, path::MINION)?.unwrap_or_default();
-    let Some(address) = minion_config::master_of(&config) else { return silence("none is configured".into()) };
+    match minion_config::master_of(&config) {
+        Some(address) => answering(machines, &address, trusted),
+        None => Ok(Err("no answer from the master: none is configured".into())),
+    }
+}
+
+/// The master at an address and its key, if it is up and that key is trusted.
+fn answering(machines: &Machines, address: &str, trusted: Option<&str>) -> PortResult<Result<(String, String), String>> {
+    let silence = |why: String| Ok(Err(format!("no answer from the master: {why}")));
     let up = |m: &String| machines.get(m).and_then(|machine| machine.master).is_some_and(|daemon| daemon.up);
-    let Some(master) = machines.at(&address).filter(up) else { return silence(format!("nobody listens at {address}")) };
+    let Some(master) = machines.at(address).filter(up) else { return silence(format!("nobody listens at {address}")) };
     let Some(key) = machines.file(&master, path::MASTER_KEY)? else { return silence(format!("{master} has no key")) };
     match trusted {
         Some(trusted) if !same(trusted, &key) => silence(format!("the minion does not trust the key of {master}")),

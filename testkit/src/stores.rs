@@ -110,6 +110,7 @@ impl ContextStore for MemoryContexts {
 pub struct MemoryJournal {
     runs: Mutex<BTreeMap<RunId, Vec<Record>>>,
     full: Mutex<Option<usize>>,
+    outputs: Mutex<BTreeMap<String, String>>,
 }
 
 impl MemoryJournal {
@@ -134,6 +135,12 @@ impl Journal for MemoryJournal {
     }
     async fn runs(&self) -> PortResult<Vec<RunId>> {
         Ok(locked(&self.runs).keys().cloned().collect())
+    }
+    async fn keep_output(&self, run: &RunId, node: &NodeName, output: &str) -> PortResult<String> {
+        let mut outputs = locked(&self.outputs);
+        let name = format!("{run}/{node}.{}", outputs.len() + 1);
+        outputs.insert(name.clone(), output.to_owned());
+        Ok(name)
     }
 }
 

@@ -14,7 +14,7 @@ use bldr_core::{
     error::PortResult,
     event::RunId,
     execute::{self, Ports, Run, RunReport},
-    fleet::{Fleet, InstanceState, MasterKey},
+    fleet::{Fleet, InstanceState, PublicKey},
     minion_config,
     name::{NameError, NodeName, StackName},
     plan::{self, RemasterPlan, Request, Scope},
@@ -129,18 +129,19 @@ impl World {
             inventory: &self.machines,
             contexts: &self.contexts,
             minions: &self.machines,
+            masters: &self.machines,
             sleepers: &self.sleepers,
             addresses: &self.addresses,
             jobs: 8,
         }
     }
 
-    /// Surveys all of it; masters are not asked who their master is.
+    /// Surveys all of it.
     ///
     /// # Errors
     /// Those of the survey.
     pub async fn survey(&self) -> PortResult<Fleet> {
-        survey::survey(&self.sources(), |name| if name.is_master() { Depth::Context } else { Depth::Nodes }).await
+        survey::survey(&self.sources(), |_| Depth::Nodes).await
     }
 
     /// Asks a master to take over.
@@ -155,11 +156,12 @@ impl World {
     pub fn request(master: &NewMaster, scope: Scope) -> Request {
         Request {
             scope,
-            master: master.stack.clone(),
-            address: master.address.clone(),
-            key: master.key.fingerprint(),
+            master: master.clone(),
             stopped: plan::Stopped::default(),
             highstate: bldr_core::ports::HighstateMode::default(),
+            rehearse: false,
+            unproven: plan::Unproven::default(),
+            patience: plan::Patience::default(),
             ignored_projects: std::collections::BTreeSet::default(),
             ignored_stacks: std::collections::BTreeSet::default(),
         }
@@ -170,8 +172,9 @@ impl World {
     /// # Errors
     /// Those of the survey, the master and the project file, in words.
     pub async fn plan(&self, master: &str) -> Result<(Fleet, NewMaster, RemasterPlan), String> {
-        let fleet = self.survey().await.map_err(|e| e.to_string())?;
+        let mut fleet = survey::list(&self.sources()).await.map_err(|e| e.to_string())?;
         let master = self.new_master(&fleet, &master.parse().map_err(|e: NameError| e.to_string())?).await.map_err(|e| e.to_string())?;
+        survey::deepen(&mut fleet, &self.sources(), Some(&master.address), |_| Depth::Nodes).await;
         let projects = self.projects.projects().await.map_err(|e| e.to_string())?;
         let plan = plan::plan(&fleet, &projects, &Self::request(&master, Scope::Fleet));
         soundness::check(&plan, &fleet).map_err(|e| e.to_string())?;
@@ -194,13 +197,14 @@ impl World {
             cloud: "world".into(),
             command: "a test".into(),
             allow_unshared: false,
-            key: master.key.clone(),
+            master: master.clone(),
             jobs,
             addresses: self.addresses.clone(),
         };
         let ports = Ports {
             contexts: &self.contexts,
             minions: &self.machines,
+            masters: &self.machines,
             power: &self.machines,
             sleepers: &self.sleepers,
             journal: &self.journal,
@@ -222,9 +226,9 @@ impl World {
             Ok(bldr_core::fleet::ContextFacts::Mastered { masters }) => <[_; 1]>::try_from(masters).ok().map(|[master]| master.into()),
             _ => None,
         });
-        let trusted = file(path::TRUSTED)?.as_deref().and_then(MasterKey::from_pem);
+        let trusted = file(path::TRUSTED)?.as_deref().and_then(PublicKey::from_pem);
         let is_trusted = |master: &String| {
-            let key = self.machines.file(master, path::MASTER_KEY).ok().flatten().as_deref().and_then(MasterKey::from_pem);
+            let key = self.machines.file(master, path::MASTER_KEY).ok().flatten().as_deref().and_then(PublicKey::from_pem);
             key.is_some() && key == trusted
         };
         let names = self.machines.names();

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use bldr_core::{
     address::MasterAddress,
-    fleet::{Ec2Id, Host, InstanceState, MasterKey},
+    fleet::{Ec2Id, Host, InstanceState, PublicKey},
     ports::{Clock, Inventory, Minions, Power},
 };
 use bldr_testkit::{
@@ -110,8 +110,8 @@ impl contract::minions::Bench for SimulatedNode {
     fn address(&self) -> MasterAddress {
         "10.0.0.20".parse().unwrap()
     }
-    fn master_key(&self) -> MasterKey {
-        MasterKey::from_pem(&self.0.machines.file("master-server--b--1", path::MASTER_KEY).unwrap().unwrap()).unwrap()
+    fn master_key(&self) -> PublicKey {
+        PublicKey::from_pem(&self.0.machines.file("master-server--b--1", path::MASTER_KEY).unwrap().unwrap()).unwrap()
     }
     async fn put(&self, path: &str, content: Option<&str>) {
         self.0.clock.advance(Duration::from_secs(1));

@@ -6,7 +6,7 @@ use bldr_adapters_ssh::{Pool, SshMasters, SshMinions, SshSettings, Transport};
 use bldr_core::{
     address::MasterAddress,
     error::PortErrorKind,
-    fleet::{Host, MasterKey},
+    fleet::{Host, PublicKey},
     ports::{Change, HighstateMode, Masters, Minions, Repointing},
 };
 use bldr_testkit::contract::minions::{BUILD_VARS, Bench, CONFIG, DUE, HighstateEnd, REPOINTING, TRUSTED, suite};
@@ -52,8 +52,8 @@ impl Bench for Node {
     fn address(&self) -> MasterAddress {
         "10.77.0.12".parse().unwrap()
     }
-    fn master_key(&self) -> MasterKey {
-        MasterKey::from_pem(KEY).unwrap()
+    fn master_key(&self) -> PublicKey {
+        PublicKey::from_pem(KEY).unwrap()
     }
     async fn put(&self, path: &str, content: Option<&str>) {
         let path = self.server.inside(path);

@@ -10,7 +10,7 @@ use crate::{
 };
 use bldr_core::{
     error::PortResult,
-    fleet::{InstanceState, MasterKey},
+    fleet::{InstanceState, PublicKey},
     minion_config,
 };
 use bldr_testkit::{
@@ -146,20 +146,20 @@ fn show(session: &Session) -> Result<Code, Exit> {
 }
 
 /// The masters' names with their keys.
-fn master_keys(machines: &Machines) -> PortResult<Vec<(String, MasterKey)>> {
+fn master_keys(machines: &Machines) -> PortResult<Vec<(String, PublicKey)>> {
     let mut keys = Vec::new();
     for name in machines.names() {
-        if let Some(key) = machines.file(&name, path::MASTER_KEY)?.as_deref().and_then(MasterKey::from_pem) {
+        if let Some(key) = machines.file(&name, path::MASTER_KEY)?.as_deref().and_then(PublicKey::from_pem) {
             keys.push((name, key));
         }
     }
     Ok(keys)
 }
 
-fn node(machines: &Machines, masters: &[(String, MasterKey)], name: &str) -> PortResult<Option<NodeView>> {
+fn node(machines: &Machines, masters: &[(String, PublicKey)], name: &str) -> PortResult<Option<NodeView>> {
     let Some(machine) = machines.get(name) else { return Ok(None) };
     let configured = machines.file(name, path::MINION)?.as_deref().and_then(minion_config::master_of).map(String::from);
-    let trusted = machines.file(name, path::TRUSTED)?.as_deref().and_then(MasterKey::from_pem);
+    let trusted = machines.file(name, path::TRUSTED)?.as_deref().and_then(PublicKey::from_pem);
     let owner = trusted.map(|trusted| {
         let owner = masters.iter().find(|(_, key)| *key == trusted).map(|(owner, _)| owner.clone());
         owner.unwrap_or_else(|| format!("unknown ({})", trusted.fingerprint()))

@@ -2,7 +2,7 @@
 
 use bldr_core::{
     error::PortErrorKind,
-    event::{Action, Event, LaneNames, Outcome, RunId},
+    event::{Action, Event, LaneNames, Outcome, RunId, States},
     fleet::Timestamp,
     ports::{Change, Journal, Record},
 };
@@ -18,6 +18,7 @@ pub async fn suite(make: impl Fn() -> Arc<dyn Journal>) {
     every_event_comes_back_as_it_was(&*make()).await;
     runs_are_listed_oldest_first_and_kept_apart(&*make()).await;
     records_of_tasks_at_the_same_time_are_all_kept(&*make()).await;
+    outputs_are_kept_beside_each_other(&*make()).await;
 }
 
 /// One record of every kind of event, with odd texts in them, in the order of a run.
@@ -44,10 +45,20 @@ pub fn every_event() -> Vec<Record> {
             change: Change::Made,
             millis: u64::from(u32::MAX) * 2,
             detail: Some("12 states, 3 changed".into()),
+            states: Some(States { changed: vec!["motd (file.managed)".into()], failed: Vec::new(), output: Some("a/b.json".into()) }),
         },
-        Event::StepFailed { stack: harbor(), node: node(), action: Action::Repoint, reason: "no\r\nanswer".into(), millis: 0 },
+        Event::StepFailed {
+            stack: harbor(),
+            node: node(),
+            action: Action::Repoint,
+            reason: "no\r\nanswer".into(),
+            millis: 0,
+            states: None,
+        },
         Event::StackFinished { stack: harbor(), outcome: Outcome::Failed, reason: Some("said \u{1F600}".into()), millis: 7 },
         Event::StackFinished { stack: stack("quay--prod"), outcome: Outcome::AlreadyThere, reason: None, millis: 7 },
+        Event::StackFinished { stack: stack("quay--ci"), outcome: Outcome::RolledBack, reason: None, millis: 7 },
+        Event::OldKeysRemoved { master: stack("master-server--a"), ids: ["harbor--ci--1".to_owned()].into(), millis: 3 },
         Event::Warning { message: String::new() },
         Event::RunFinished {
             run: run("20261122-124301-k3f9"),
@@ -106,4 +117,18 @@ async fn records_of_tasks_at_the_same_time_are_all_kept(journal: &dyn Journal) {
     let mut read = journal.read(&run).await.unwrap();
     read.sort_by_key(|record| format!("{record:?}"));
     assert_eq!(read, records);
+}
+
+async fn outputs_are_kept_beside_each_other(journal: &dyn Journal) {
+    let run = run("20261122-124301-k3f9");
+    let node = "harbor--ci--1".parse().unwrap();
+    let other = "harbor--ci--1--1".parse().unwrap();
+    let mut places = Vec::new();
+    for (node, output) in [(&node, "{}"), (&node, "{\"local\": {}}"), (&other, "")] {
+        places.push(journal.keep_output(&run, node, output).await.unwrap());
+    }
+    places.sort();
+    places.dedup();
+    assert_eq!(places.len(), 3, "each has a place of its own: {places:?}");
+    assert_eq!(journal.runs().await.unwrap(), [], "an output alone is no record of a run");
 }

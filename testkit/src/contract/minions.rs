@@ -3,9 +3,11 @@
 use async_trait::async_trait;
 use bldr_core::{
     address::MasterAddress,
-    fleet::{Host, MasterKey},
-    ports::{Change, HighstateMode, Minions, Repointing},
+    error::PortErrorKind,
+    fleet::{Host, PublicKey},
+    ports::{Change, HighstateMode, Minions, Proof, Repointing},
 };
+use std::time::Duration;
 
 /// The minion's configuration.
 pub const CONFIG: &str = "/etc/salt/minion";
@@ -42,7 +44,7 @@ pub trait Bench: Send + Sync {
     /// The new master's address.
     fn address(&self) -> MasterAddress;
     /// The new master's key.
-    fn master_key(&self) -> MasterKey;
+    fn master_key(&self) -> PublicKey;
     /// Makes a file of the node have this content; `None` removes it.
     async fn put(&self, path: &str, content: Option<&str>);
     /// A file of the node; `None` where there is none.
@@ -54,6 +56,8 @@ pub trait Bench: Send + Sync {
     async fn set_highstate(&self, end: HighstateEnd);
 }
 
+/// Longer than any suite takes.
+const PATIENCE: Duration = Duration::from_secs(3600);
 /// Another master's key than any bench has.
 const OLD_KEY: &str = "-----BEGIN PUBLIC KEY-----\nb2xkIG1hc3Rlcg==\n-----END PUBLIC KEY-----\n";
 const OLD_CONFIG: &str = "# kept\nmaster: 10.9.9.9\nid: kept\n\n# master: a comment\nmaster_port: 4506\ngrains:\n  master: nested\n";
@@ -69,6 +73,11 @@ pub async fn suite(bench: &dyn Bench) {
     a_list_of_masters_becomes_one(bench).await;
     a_missing_configuration_is_made(bench).await;
     only_an_applied_highstate_that_succeeds_takes_the_mark_away(bench).await;
+    an_examination_tells_what_a_reading_tells_and_changes_nothing(bench).await;
+    a_switch_that_is_put_back_leaves_everything_as_it_was(bench).await;
+    a_switch_that_is_confirmed_stays(bench).await;
+    a_switch_that_is_made_twice_is_put_back_to_what_was_before_the_first(bench).await;
+    a_minion_is_proven_on_the_master_it_is_on_alone(bench).await;
 }
 
 async fn pointed_elsewhere(bench: &dyn Bench) {
@@ -78,7 +87,14 @@ async fn pointed_elsewhere(bench: &dyn Bench) {
 }
 
 async fn repoint(bench: &dyn Bench) -> Change {
-    let to = Repointing { address: bench.address(), key: bench.master_key() };
+    let change = switch(bench, None).await;
+    bench.minions().confirm(&bench.host(), &bench.address()).await.expect("confirm");
+    change
+}
+
+/// A repointing that waits to be confirmed.
+async fn switch(bench: &dyn Bench, build_vars: Option<&str>) -> Change {
+    let to = Repointing { address: bench.address(), key: bench.master_key(), build_vars: build_vars.map(Into::into), patience: PATIENCE };
     bench.minions().repoint(&bench.host(), &to).await.expect("repoint")
 }
 
@@ -114,7 +130,7 @@ async fn repointing_changes_only_the_master(bench: &dyn Bench) {
     let wanted = OLD_CONFIG.replace("master: 10.9.9.9", &format!("master: {}", bench.address()));
     assert_eq!(bench.get(CONFIG).await, Some(wanted));
     let placed = bench.get(TRUSTED).await.expect("a trusted key");
-    assert_eq!(MasterKey::from_pem(&placed), Some(bench.master_key()));
+    assert_eq!(PublicKey::from_pem(&placed), Some(bench.master_key()));
     assert_eq!(bench.backups("minion").await.last().map(String::as_str), Some(OLD_CONFIG));
     let files = bench.minions().read(&bench.host()).await.expect("read");
     assert!(files.highstate_due, "a node that was pointed elsewhere is due for a highstate");
@@ -135,7 +151,7 @@ async fn a_half_done_repointing_is_completed(bench: &dyn Bench) {
     assert_eq!(repoint(bench).await, Change::Made);
     assert_eq!(bench.get(CONFIG).await, config);
     let placed = bench.get(TRUSTED).await.expect("a trusted key");
-    assert_eq!(MasterKey::from_pem(&placed), Some(bench.master_key()));
+    assert_eq!(PublicKey::from_pem(&placed), Some(bench.master_key()));
     bench.put(TRUSTED, None).await;
     assert_eq!(repoint(bench).await, Change::Made, "a minion that trusts nobody yet would trust whoever answers first");
     assert!(bench.get(TRUSTED).await.is_some());
@@ -182,4 +198,87 @@ async fn only_an_applied_highstate_that_succeeds_takes_the_mark_away(bench: &dyn
     let applied = run(HighstateMode::Apply).await;
     assert!(applied.succeeded && applied.failed.is_empty(), "{applied:?}");
     assert_eq!(bench.get(DUE).await, None);
+}
+
+async fn an_examination_tells_what_a_reading_tells_and_changes_nothing(bench: &dyn Bench) {
+    pointed_elsewhere(bench).await;
+    let read = bench.minions().read(&bench.host()).await.expect("read");
+    let (files, outlook) = bench.minions().examine(&bench.host(), &bench.address()).await.expect("examine");
+    assert!(files == read, "both read the same files");
+    assert!(outlook.version.is_some(), "there is a Salt on it");
+    assert_eq!(bench.get(CONFIG).await.as_deref(), Some(OLD_CONFIG));
+    assert_eq!(bench.get(TRUSTED).await.as_deref(), Some(OLD_KEY));
+    assert!(files.minion_id.is_some_and(|id| !id.is_empty()), "it has an id");
+}
+
+/// Everything a switch changes.
+async fn state(bench: &dyn Bench) -> [Option<String>; 4] {
+    [bench.get(CONFIG).await, bench.get(TRUSTED).await, bench.get(BUILD_VARS).await, bench.get(DUE).await]
+}
+
+async fn a_switch_that_is_put_back_leaves_everything_as_it_was(bench: &dyn Bench) {
+    for (vars, key) in [(Some("b2xk"), Some(OLD_KEY)), (None, None)] {
+        pointed_elsewhere(bench).await;
+        bench.put(BUILD_VARS, vars).await;
+        bench.put(TRUSTED, key).await;
+        let before = state(bench).await;
+        assert_eq!(switch(bench, Some("bmV3")).await, Change::Made);
+        assert_eq!(bench.get(BUILD_VARS).await.as_deref(), Some("bmV3"), "build vars change with the rest");
+        let files = bench.minions().read(&bench.host()).await.expect("read");
+        assert!(files.unconfirmed && files.highstate_due);
+        assert_eq!(bench.minions().revert(&bench.host()).await.expect("revert"), Change::Made);
+        let mut after = state(bench).await;
+        if key.is_none() {
+            // A minion that trusts nobody trusts whoever answers first, and it has been started again.
+            after[1] = None;
+        }
+        assert_eq!(after, before);
+        assert!(!bench.minions().read(&bench.host()).await.expect("read").unconfirmed);
+        assert_eq!(bench.minions().revert(&bench.host()).await.expect("revert"), Change::NotNeeded, "once is enough");
+        let late = bench.minions().confirm(&bench.host(), &bench.address()).await.expect_err("it has been put back");
+        assert_eq!(late.kind, PortErrorKind::Refused);
+    }
+}
+
+async fn a_switch_that_is_confirmed_stays(bench: &dyn Bench) {
+    pointed_elsewhere(bench).await;
+    bench.put(BUILD_VARS, Some("b2xk")).await;
+    assert_eq!(switch(bench, Some("bmV3")).await, Change::Made);
+    for _ in 0..2 {
+        bench.minions().confirm(&bench.host(), &bench.address()).await.expect("confirming twice is as good as once");
+    }
+    let after = state(bench).await;
+    assert_eq!(bench.minions().revert(&bench.host()).await.expect("revert"), Change::NotNeeded);
+    assert_eq!(state(bench).await, after);
+    assert_eq!(after[2].as_deref(), Some("bmV3"));
+    let files = bench.minions().read(&bench.host()).await.expect("read");
+    assert!(!files.unconfirmed && files.highstate_due, "confirmed, and still due for a highstate");
+}
+
+async fn a_switch_that_is_made_twice_is_put_back_to_what_was_before_the_first(bench: &dyn Bench) {
+    pointed_elsewhere(bench).await;
+    bench.put(BUILD_VARS, Some("b2xk")).await;
+    let before = state(bench).await;
+    switch(bench, Some("bmV3")).await;
+    // Somebody's hand, or a script that was killed half way.
+    bench.put(TRUSTED, Some(OLD_KEY)).await;
+    assert_eq!(switch(bench, Some("bmV3")).await, Change::Made);
+    assert_eq!(switch(bench, Some("bmV3")).await, Change::NotNeeded);
+    assert_eq!(bench.minions().revert(&bench.host()).await.expect("revert"), Change::Made);
+    assert_eq!(state(bench).await, before);
+}
+
+async fn a_minion_is_proven_on_the_master_it_is_on_alone(bench: &dyn Bench) {
+    let (host, soon) = (bench.host(), Duration::from_secs(1));
+    let prove = async |address: &MasterAddress, key: &PublicKey| bench.minions().prove(&host, address, key, soon).await.expect("prove");
+    pointed_elsewhere(bench).await;
+    let unproven = prove(&bench.address(), &bench.master_key()).await;
+    assert!(matches!(&unproven, Proof::Unproven(why) if !why.is_empty()), "{unproven:?}");
+    repoint(bench).await;
+    let joined = bench.minions().prove(&host, &bench.address(), &bench.master_key(), Duration::from_secs(20)).await.expect("prove");
+    assert_eq!(joined, Proof::Proven);
+    assert_eq!(bench.minions().read(&host).await.expect("read").connected, [bench.address().to_string()]);
+    let other = PublicKey::from_pem(OLD_KEY).expect("a key");
+    assert!(matches!(prove(&bench.address(), &other).await, Proof::Unproven(_)), "another key than the one it trusts");
+    assert!(matches!(prove(&"10.9.9.9".parse().expect("an address"), &bench.master_key()).await, Proof::Unproven(_)), "another master");
 }

@@ -1,7 +1,7 @@
 //! What must hold of every `Sleepers`? What was remembered last of a node is known, and nothing of one that was forgotten.
 
 use bldr_core::{
-    fleet::{Ec2Id, Evidence, MasterKey, Timestamp},
+    fleet::{Ec2Id, Evidence, PublicKey, Timestamp},
     name::NodeName,
     ports::{Sleeper, SleeperState, Sleepers},
 };
@@ -47,15 +47,27 @@ async fn what_was_remembered_last_of_a_node_is_known(sleepers: &dyn Sleepers) {
 }
 
 async fn evidence_comes_back_as_it_was(sleepers: &dyn Sleepers) {
-    let key = MasterKey::from_pem("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----").unwrap();
+    let key = PublicKey::from_pem("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----").unwrap();
     let known = Evidence {
         build_vars: Ok(Some("10.0.0.1".parse().unwrap())),
         configured: Some("'salt' # the old one".into()),
         trusted: Some(key.fingerprint()),
         highstate_due: true,
+        minion_id: Some("harbor--ci--1".into()),
+        minion_key: Some(key.fingerprint()),
+        connected: ["10.0.0.1".into(), "10.0.0.2".into()].into(),
+        unconfirmed: true,
     };
-    let unknown =
-        Evidence { build_vars: Err("no 'revision' in them \"\u{e4}\"\n".into()), configured: None, trusted: None, highstate_due: false };
+    let unknown = Evidence {
+        build_vars: Err("no 'revision' in them \"\u{e4}\"\n".into()),
+        configured: None,
+        trusted: None,
+        highstate_due: false,
+        minion_id: None,
+        minion_key: None,
+        connected: [].into(),
+        unconfirmed: false,
+    };
     let masterless = Evidence { build_vars: Ok(None), ..unknown.clone() };
     for (i, evidence) in [known, unknown, masterless].into_iter().enumerate() {
         let sleeper = Sleeper { state: SleeperState::Asleep(evidence), ..woken(&format!("harbor--ci--{}", i + 1), "i-1") };

@@ -1,22 +1,26 @@
-//! How does a simulated fleet answer? Machines with files, a salt daemon and faults, behind the infrastructure ports.
+//! What is a simulated fleet made of? Machines with files, salt daemons and faults, behind the infrastructure ports.
 //!
-//! What the daemons do about keys is in [`crate::salt`]; this file is EC2 and a login shell.
+//! What the daemons do about keys is in [`crate::salt`]; this file is the machines themselves, the ones below it are what
+//! EC2, a login shell on a node and one on a master make of them.
 
-use crate::{disk::Disk, salt};
-use async_trait::async_trait;
+mod ec2;
+mod masters;
+mod minions;
+
+use crate::disk::Disk;
 use bldr_core::{
     address::HostAddress,
     error::{PortError, PortErrorKind, PortResult},
-    fleet::{Ec2Id, Host, Instance, InstanceState, MasterKey, NodeFiles, Timestamp},
-    minion_config,
-    ports::{Change, Clock, Highstate, HighstateMode, Inventory, Masters, Minions, Power, Repointing},
+    fleet::{Ec2Id, Host, Instance, InstanceState, Timestamp},
+    ports::Clock,
+    salt_version::SaltVersion,
 };
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -45,6 +49,19 @@ pub mod path {
     pub const DUE: &str = "/var/lib/bldr/highstate-due";
     /// The mark that a repointing has begun and the minion may be down.
     pub const REPOINTING: &str = "/var/lib/bldr/repointing";
+    /// What a switch that waits to be confirmed would put back: the file, and where its old content is kept.
+    pub const SWITCHED: [(&str, &str); 4] = [
+        (MINION, "/var/lib/bldr/switch/minion"),
+        (TRUSTED, "/var/lib/bldr/switch/minion_master.pub"),
+        (BUILD_VARS, "/var/lib/bldr/switch/build-vars.json.b64"),
+        (DUE, "/var/lib/bldr/switch/highstate-due"),
+    ];
+    /// When such a switch puts itself back, in milliseconds since 1970; there only while it waits.
+    pub const DEADLINE: &str = "/var/lib/bldr/switch/deadline";
+    /// The keys a master was told to forget, for root alone.
+    pub const QUARANTINE: &str = "/var/lib/bldr/quarantine";
+    /// The version of a machine's Salt, where it is not that of all.
+    pub const VERSION: &str = "/opt/saltstack/salt/version";
     /// Backups, for root alone.
     pub const BACKUP: &str = "/var/lib/bldr/backup";
     /// A line for every highstate that was applied.
@@ -65,9 +82,16 @@ pub enum Fault {
     HighstateFails,
     /// Its highstate cannot be rendered.
     HighstateBroken,
+    /// It cannot reach any master but the one it has.
+    PortBlocked,
+    /// Its minion connects to nobody while a switch waits to be confirmed.
+    NeverJoins,
     /// The connection is lost after the minion was repointed and before anybody heard of it.
     LostDuringRepoint,
 }
+
+/// The version of Salt on a machine that says no other.
+const SALT: &str = "3008.3";
 
 /// The state that fails on a machine with [`Fault::HighstateFails`].
 pub const FAILING_STATE: &str = "web-server";
@@ -142,7 +166,7 @@ pub struct Machines {
     pace: Duration,
     all: Mutex<Known>,
     fuse: AtomicI64,
-    asked: AtomicU64,
+    asked: Mutex<HashMap<String, u64>>,
 }
 
 #[derive(Default)]
@@ -169,7 +193,7 @@ impl Machines {
             pace: Duration::ZERO,
             all: Mutex::default(),
             fuse: AtomicI64::new(i64::MAX),
-            asked: AtomicU64::new(0),
+            asked: Mutex::default(),
         };
         for name in machines.disk.machines().map_err(|e| trouble("the simulated fleet", e))? {
             if let Some(record) = machines.file(&name, path::RECORD)? {
@@ -246,9 +270,9 @@ impl Machines {
         self.blow_after(i64::MAX);
     }
 
-    /// How many commands machines were given. What a real connection would have carried.
-    pub fn commands(&self) -> u64 {
-        self.asked.load(Ordering::SeqCst)
+    /// How many commands this machine was given: what a real connection to it would have carried.
+    pub fn commands(&self, name: &str) -> u64 {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied().unwrap_or(0)
     }
 
     pub(crate) fn burn(&self, name: &str) -> PortResult<()> {
@@ -284,15 +308,28 @@ impl Machines {
         if !self.pace.is_zero() {
             self.clock.sleep(self.pace).await;
         }
-        self.asked.fetch_add(1, Ordering::SeqCst);
         let unreachable =
             || PortError::new(PortErrorKind::Unreachable, host.node.to_string(), format!("nobody answers at {}", host.address));
         let name = self.at(host.address.as_str()).ok_or_else(unreachable)?;
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner).entry(name.clone()).or_default() += 1;
         match self.get(&name).and_then(|machine| machine.fault) {
             Some(Fault::Unreachable) => Err(unreachable()),
             Some(Fault::Denied) => Err(PortError::new(PortErrorKind::Denied, host.node.to_string(), "permission denied")),
-            _ => Ok(name),
+            _ => {
+                self.watchdog(&name)?;
+                Ok(name)
+            }
         }
+    }
+
+    fn list(&self, name: &str, folder: &str) -> PortResult<Vec<String>> {
+        self.disk.list(name, folder).map_err(|e| trouble(name, e))
+    }
+
+    /// The version of a machine's Salt.
+    fn version(&self, name: &str) -> Option<SaltVersion> {
+        let own = self.file(name, path::VERSION).ok().flatten();
+        SaltVersion::find(own.as_deref().unwrap_or(SALT))
     }
 
     /// What was kept of a machine's file of this name before it was replaced, oldest first.
@@ -300,7 +337,7 @@ impl Machines {
     /// # Errors
     /// Those of the disk.
     pub fn backups(&self, name: &str, file: &str) -> PortResult<Vec<String>> {
-        let kept = self.disk.list(name, path::BACKUP).map_err(|e| trouble(name, e))?;
+        let kept = self.list(name, path::BACKUP)?;
         let of_file = kept.iter().filter(|kept| kept.rsplit_once('.').is_some_and(|(of, _)| of == file));
         of_file.filter_map(|kept| self.file(name, &format!("{}/{kept}", path::BACKUP)).transpose()).collect()
     }
@@ -326,128 +363,4 @@ impl Known {
 fn trouble(name: &str, error: impl std::fmt::Display) -> PortError {
     PortError::new(PortErrorKind::Refused, name, format!("a file of this simulated machine cannot be read or written: {error}"))
         .caused_by(Broken(error.to_string()))
-}
-
-#[async_trait]
-impl Inventory for Machines {
-    fn region(&self) -> &str {
-        &self.region
-    }
-    async fn instances(&self) -> PortResult<Vec<Instance>> {
-        let known = self.known();
-        let gone = |m: &&Machine| !matches!(m.state, InstanceState::Terminated | InstanceState::ShuttingDown);
-        Ok(known.machines.values().filter(gone).map(Machine::instance).collect())
-    }
-}
-
-#[async_trait]
-impl Power for Machines {
-    async fn start(&self, id: &Ec2Id) -> PortResult<Instance> {
-        let name = self.by_id(id)?;
-        if self.get(&name).is_some_and(|machine| machine.state == InstanceState::Running) {
-            return self.change(&name, |_| {}).map(|machine| machine.instance());
-        }
-        // Nothing starts in no time, and a machine's start is told from the one before by its time.
-        self.clock.sleep(self.pace.max(Duration::from_millis(1))).await;
-        let now = self.clock.now();
-        self.change(&name, |machine| (machine.state, machine.launched) = (InstanceState::Running, now))?;
-        salt::boot(self, &name)?;
-        self.change(&name, |_| {}).map(|machine| machine.instance())
-    }
-    async fn stop(&self, id: &Ec2Id) -> PortResult<Instance> {
-        let name = self.by_id(id)?;
-        self.clock.sleep(self.pace).await;
-        salt::shut_down(self, &name)?;
-        self.change(&name, |machine| machine.state = InstanceState::Stopped).map(|machine| machine.instance())
-    }
-}
-
-#[async_trait]
-impl Minions for Machines {
-    async fn read(&self, host: &Host) -> PortResult<NodeFiles> {
-        let name = self.enter(host).await?;
-        let unfinished = self.file(&name, path::REPOINTING)?.is_some();
-        Ok(NodeFiles {
-            build_vars: self.file(&name, path::BUILD_VARS)?,
-            minion_config: self.file(&name, path::MINION)?,
-            trusted_key: self.file(&name, path::TRUSTED)?.filter(|_| !unfinished),
-            highstate_due: self.file(&name, path::DUE)?.is_some(),
-        })
-    }
-
-    async fn write_build_vars(&self, host: &Host, encoded: &str) -> PortResult<()> {
-        let name = self.enter(host).await?;
-        self.back_up(&name, path::BUILD_VARS)?;
-        self.keep(&name, path::BUILD_VARS, Some(encoded))
-    }
-
-    async fn repoint(&self, host: &Host, to: &Repointing) -> PortResult<Change> {
-        let name = self.enter(host).await?;
-        let config = self.file(&name, path::MINION)?.unwrap_or_default();
-        let trusted = self.file(&name, path::TRUSTED)?;
-        let named = minion_config::master_of(&config).as_deref() == Some(to.address.as_str());
-        let begun = self.file(&name, path::REPOINTING)?.is_some();
-        if named && !begun && trusted.as_deref().and_then(MasterKey::from_pem).as_ref() == Some(&to.key) {
-            return Ok(Change::NotNeeded);
-        }
-        self.keep(&name, path::REPOINTING, Some(to.address.as_str()))?;
-        self.keep(&name, path::DUE, Some(to.address.as_str()))?;
-        salt::stop_minion(self, &name)?;
-        self.back_up(&name, path::MINION)?;
-        self.back_up(&name, path::TRUSTED)?;
-        if !named {
-            self.keep(&name, path::MINION, Some(&minion_config::repointed_to(&config, &to.address)))?;
-        }
-        self.keep(&name, path::TRUSTED, Some(to.key.pem()))?;
-        salt::start_minion(self, &name)?;
-        self.keep(&name, path::REPOINTING, None)?;
-        if self.get(&name).is_some_and(|machine| machine.fault == Some(Fault::LostDuringRepoint)) {
-            self.change(&name, |machine| machine.fault = None)?;
-            return Err(PortError::new(PortErrorKind::Unreachable, host.node.to_string(), "the connection was lost"));
-        }
-        Ok(Change::Made)
-    }
-
-    async fn highstate(&self, host: &Host, mode: HighstateMode) -> PortResult<Highstate> {
-        let name = self.enter(host).await?;
-        let fault = self.get(&name).and_then(|machine| machine.fault);
-        let failed = |summary: &str, failed: &[&str]| Highstate {
-            succeeded: false,
-            summary: summary.into(),
-            failed: failed.iter().map(|state| (*state).into()).collect(),
-        };
-        if let Err(reason) = salt::order_reaches(self, &name)? {
-            return Ok(failed(&reason, &[]));
-        }
-        match fault {
-            Some(Fault::HighstateFails) => return Ok(failed("3 states, 1 failed", &[FAILING_STATE])),
-            Some(Fault::HighstateBroken) => return Ok(failed("it could not be rendered", &[])),
-            _ => {}
-        }
-        let summary = match mode {
-            HighstateMode::Apply => {
-                let log = self.file(&name, path::HIGHSTATES)?.unwrap_or_default();
-                let master = minion_config::master_of(&self.file(&name, path::MINION)?.unwrap_or_default()).unwrap_or_default();
-                self.keep(&name, path::HIGHSTATES, Some(&format!("{log}{} ordered by {master}\n", self.clock.now().0)))?;
-                self.keep(&name, path::DUE, None)?;
-                "3 states, 1 changed"
-            }
-            HighstateMode::Test => "3 states, 1 would change",
-            HighstateMode::None => "not run",
-        };
-        Ok(Highstate { succeeded: true, summary: summary.into(), failed: Vec::new() })
-    }
-
-    async fn release(&self, _host: &Host) {}
-}
-
-#[async_trait]
-impl Masters for Machines {
-    async fn public_key(&self, host: &Host) -> PortResult<MasterKey> {
-        let name = self.enter(host).await?;
-        let key = self.file(&name, path::MASTER_KEY)?.as_deref().and_then(MasterKey::from_pem);
-        key.ok_or_else(|| {
-            PortError::new(PortErrorKind::NotFound, host.node.to_string(), format!("it has no master key ({})", path::MASTER_KEY))
-        })
-    }
 }

@@ -1,0 +1,245 @@
+//! How is a plan carried out? Lane by lane through ports, without choices of its own, telling everything as events.
+//!
+//! Every step may be interrupted at any instruction and done again: the next run surveys, plans and does what is missing.
+
+mod stack;
+
+use crate::{
+    error::PortResult,
+    event::{Event, Outcome, RunId},
+    fleet::{Fleet, Host, Reading},
+    name::StackName,
+    old_keys::{self, Identity},
+    plan::{Entry, Lane, RemasterPlan, Todo},
+    ports::{Clock, ContextStore, Journal, Masters, Minions, Operator, Power, Record, Sleepers},
+    survey::{AddressPolicy, NewMaster},
+};
+use futures::{StreamExt, stream};
+use stack::StackRun;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+/// What a run acts through.
+pub struct Ports<'a> {
+    /// The contexts.
+    pub contexts: &'a dyn ContextStore,
+    /// The nodes.
+    pub minions: &'a dyn Minions,
+    /// The masters.
+    pub masters: &'a dyn Masters,
+    /// Their mains switches.
+    pub power: &'a dyn Power,
+    /// What is remembered of stopped ones.
+    pub sleepers: &'a dyn Sleepers,
+    /// The record.
+    pub journal: &'a dyn Journal,
+    /// The person watching.
+    pub operator: &'a dyn Operator,
+    /// Time.
+    pub clock: &'a dyn Clock,
+}
+
+/// What is to be known of a run beside its plan.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Its name.
+    pub id: RunId,
+    /// `sandbox` or `aws`.
+    pub cloud: String,
+    /// The command line, as typed.
+    pub command: String,
+    /// Whether it runs although the address is not shared.
+    pub allow_unshared: bool,
+    /// The new master.
+    pub master: NewMaster,
+    /// How many lanes go side by side; at least 1.
+    pub jobs: usize,
+    /// Which address a started node is connected to by.
+    pub addresses: AddressPolicy,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunReport {
+    /// Every stack of the plan, touched or not.
+    pub outcomes: BTreeMap<StackName, Outcome>,
+    /// Why, where that needs saying.
+    pub reasons: BTreeMap<StackName, String>,
+    /// Set where the journal could not be written. Nothing was begun after that.
+    pub unrecorded: Option<String>,
+    /// Whether the operator asked to stop.
+    pub interrupted: bool,
+}
+
+/// Carries out a plan that was made from this fleet.
+pub async fn execute(plan: &RemasterPlan, fleet: &Fleet, run: &Run, ports: &Ports<'_>) -> RunReport {
+    let execution = Execution { plan, fleet, run, ports, report: Mutex::default(), moved: Mutex::default() };
+    let begun = ports.clock.now().0;
+    execution
+        .tell(Event::RunStarted {
+            run: run.id.clone(),
+            cloud: run.cloud.clone(),
+            master: plan.master.clone(),
+            address: plan.address.clone(),
+            command: run.command.clone(),
+            lanes: plan.work(),
+            allow_unshared: run.allow_unshared,
+        })
+        .await;
+    for (stack, reason) in &plan.untouched {
+        execution.note(stack, reason.outcome(), Some(reason.to_string()));
+    }
+    stream::iter(&plan.lanes).for_each_concurrent(run.jobs.max(1), |lane| execution.lane(lane)).await;
+    execution.remove_old_keys().await;
+    let (outcomes, reasons) = execution.with_report(|report| {
+        report.interrupted = ports.operator.interrupted();
+        (report.outcomes.clone(), report.reasons.clone())
+    });
+    let millis = execution.millis_since(begun);
+    execution.tell(Event::RunFinished { run: run.id.clone(), cloud: run.cloud.clone(), outcomes, reasons, millis }).await;
+    execution.report.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Execution<'a> {
+    plan: &'a RemasterPlan,
+    fleet: &'a Fleet,
+    run: &'a Run,
+    ports: &'a Ports<'a>,
+    report: Mutex<RunReport>,
+    moved: Mutex<Moved>,
+}
+
+/// The minions that take orders from the new master now, and did not before.
+#[derive(Default)]
+struct Moved {
+    minions: Vec<Identity>,
+    /// The addresses of the masters they have left.
+    left: BTreeSet<Box<str>>,
+}
+
+impl Execution<'_> {
+    fn with_report<T>(&self, change: impl FnOnce(&mut RunReport) -> T) -> T {
+        change(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn millis_since(&self, begun: i64) -> u64 {
+        u64::try_from(self.ports.clock.now().0 - begun).unwrap_or(0)
+    }
+
+    /// Records first, then shows: what an operator has seen is in the journal.
+    async fn tell(&self, event: Event) {
+        let record = Record { at: self.ports.clock.now(), event };
+        if let Err(error) = self.ports.journal.append(&self.run.id, &record).await {
+            self.with_report(|report| report.unrecorded.get_or_insert(error.to_string()).clone());
+        }
+        self.ports.operator.notify(&record);
+    }
+
+    fn note(&self, stack: &StackName, outcome: Outcome, reason: Option<String>) {
+        self.with_report(|report| {
+            report.outcomes.insert(stack.clone(), outcome);
+            if let Some(reason) = reason {
+                report.reasons.insert(stack.clone(), reason);
+            }
+        });
+    }
+
+    async fn finish(&self, stack: &StackName, outcome: Outcome, reason: Option<String>, millis: u64) {
+        self.note(stack, outcome, reason.clone());
+        self.tell(Event::StackFinished { stack: stack.clone(), outcome, reason, millis }).await;
+    }
+
+    async fn lane(&self, lane: &Lane) {
+        let mut failed: Option<&StackName> = None;
+        for entry in &lane.entries {
+            let stack = &entry.stack;
+            if let Some(culprit) = failed {
+                self.finish(stack, Outcome::Held, Some(format!("{culprit} failed, and it comes earlier in its project")), 0).await;
+            } else if let Some(problem) = self.with_report(|report| report.unrecorded.clone()) {
+                self.finish(stack, Outcome::Held, Some(format!("the run can no longer be recorded: {problem}")), 0).await;
+            } else if self.ports.operator.interrupted() {
+                self.finish(stack, Outcome::Interrupted, Some("not begun: the operator asked to stop".into()), 0).await;
+            } else if !self.entry(entry).await {
+                failed = Some(stack);
+            }
+        }
+    }
+
+    /// Whether it went well.
+    async fn entry(&self, entry: &Entry) -> bool {
+        let stack = &entry.stack;
+        match &entry.todo {
+            Todo::Blocked(reason) => {
+                self.finish(stack, Outcome::Failed, Some(format!("{reason} (nothing was changed)")), 0).await;
+                false
+            }
+            Todo::Steps { steps, .. } => {
+                let begun = self.ports.clock.now().0;
+                self.tell(Event::StackStarted { stack: stack.clone() }).await;
+                let (outcome, reason) = StackRun::new(self, stack).walk(steps).await;
+                self.finish(stack, outcome, reason, self.millis_since(begun)).await;
+                outcome.is_success()
+            }
+        }
+    }
+
+    /// Does it again where nobody answered: a lost connection says nothing about what was done, and all of it may be done
+    /// twice.
+    async fn patiently<T>(&self, ask: impl AsyncFn() -> PortResult<T>) -> PortResult<T> {
+        for pause in [1, 4] {
+            match ask().await {
+                Err(error) if error.kind == crate::error::PortErrorKind::Unreachable => {
+                    self.ports.clock.sleep(Duration::from_secs(pause)).await;
+                }
+                answer => return answer,
+            }
+        }
+        ask().await
+    }
+
+    /// Takes the keys of the minions that have left from the masters they have left, in one go for each. A master that
+    /// cannot be asked keeps them, and that is told; it is no failure of the run.
+    async fn remove_old_keys(&self) {
+        let moved = std::mem::take(&mut *self.moved.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut keys = old_keys::held_elsewhere(self.fleet, &self.plan.master, &moved.minions);
+        for (master, held) in &self.plan.old_keys {
+            keys.entry(master.clone()).or_default().extend(held.iter().cloned());
+        }
+        for (master, keys) in keys {
+            let Some(host) = self.host_of(&master) else { continue };
+            let begun = self.ports.clock.now().0;
+            match self.patiently(async || self.ports.masters.forget(&host, &keys).await).await {
+                Ok(ids) if ids.is_empty() => {}
+                Ok(ids) => self.tell(Event::OldKeysRemoved { master, ids, millis: self.millis_since(begun) }).await,
+                Err(error) => {
+                    let message = format!("{master} still holds {} that left it: {error}", minions(keys.len()));
+                    self.tell(Event::Warning { message }).await;
+                }
+            }
+        }
+        for master in self.fleet.masters().into_iter().filter(|master| master.name != self.plan.master) {
+            let was_left = master.nodes.iter().flat_map(|node| &node.private).any(|address| moved.left.contains(address.as_str()));
+            if !was_left || matches!(self.fleet.standings.get(&master.name), Some(Reading::Read(_))) {
+                continue;
+            }
+            let why = match self.fleet.standings.get(&master.name) {
+                Some(Reading::Unreadable(problem)) => problem.to_string(),
+                _ => master.state().map_or_else(|| "it has no instance".into(), |state| format!("it is {state}")),
+            };
+            let message =
+                format!("{} could not be asked for the keys of the minions that left it, and may hold them still: {why}", master.name);
+            self.tell(Event::Warning { message }).await;
+        }
+    }
+
+    fn host_of(&self, master: &StackName) -> Option<Host> {
+        self.fleet.stacks.get(master)?.running()?.host()
+    }
+}
+
+fn minions(count: usize) -> String {
+    if count == 1 { "the key of 1 minion".into() } else { format!("the keys of {count} minions") }
+}
