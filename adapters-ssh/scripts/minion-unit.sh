@@ -12,7 +12,7 @@ set -eu
 # minion VERB: asks systemd. A machine without systemd, or without that unit, has nothing to stop or start.
 minion() {
     command -v systemctl >/dev/null || return 0
-    systemctl "$1" salt-minion.service >&2 || {
+    systemctl "$1" salt-minion.service >&2 9>&- || {
         code=$?
         # 5: there is no such unit.
         [ "$code" -eq 5 ] || {

@@ -1,11 +1,14 @@
 #!/bin/sh
-# What does this node say of its master? Everything in one go.
+# What does this node say of its master? Everything in one go, and nothing is changed.
 #
-# Input:  none.
+# Input:  [ADDRESS], that of a master the node may be moved to.
 # Output: bldr-answer / NAME absent | NAME is BASE64, a line each for build-vars, minion-config, trusted-key,
-#         highstate-due and repointing / bldr-end
+#         highstate-due, repointing, minion-id, minion-key, connected (an address a line) and unconfirmed; with ADDRESS also
+#         version, and obstacles (a sentence a line) / bldr-end
 # Exit:   0; anything else where something is there and cannot be read.
-# Needs:  salt-settings.sh
+# Needs:  salt-settings.sh master-link.sh
+
+toward=${1:-}
 
 tell() {
     if [ -e "$2" ]; then
@@ -14,6 +17,34 @@ tell() {
     else
         printf '%s absent\n' "$1"
     fi
+}
+
+say() {
+    if [ -n "$2" ]; then
+        printf '%s is %s\n' "$1" "$(printf '%s\n' "$2" | base64 -w 0)"
+    else
+        printf '%s absent\n' "$1"
+    fi
+}
+
+# What would win over what bldr writes, or keep it from working, a sentence a line.
+obstacles() {
+    for file in /etc/salt/minion.d/*.conf; do
+        [ -f "$file" ] || continue
+        if grep -q '^master:' "$file" && [ "$(setting_in master "$file")" != "$toward" ]; then
+            echo "$file sets 'master:' too, and wins over /etc/salt/minion; take that line out"
+        fi
+        if [ -n "$(setting_in master_finger "$file")" ]; then
+            echo "$file pins a key with 'master_finger:'; take that line out, the key itself is placed"
+        fi
+    done
+    kind=$(salt_setting minion master_type str)
+    [ "$kind" = str ] || echo "its configuration says 'master_type: $kind', and bldr moves minions with one plain master; take that line out"
+    command -v ss >/dev/null || echo "there is no 'ss' on it, which tells whom the minion is connected to; install iproute2"
+    speaks "$toward" 4505 &
+    first=$!
+    speaks "$toward" 4506 || echo "$toward does not answer it at port 4506"
+    wait "$first" || echo "$toward does not answer it at port 4505"
 }
 
 pki=$(pki_dir minion)
@@ -37,4 +68,12 @@ fi
 tell trusted-key "$pki/minion_master.pub"
 tell highstate-due /var/lib/bldr/highstate-due
 tell repointing /var/lib/bldr/repointing
+say minion-id "$(minion_id)"
+tell minion-key "$pki/minion.pub"
+say connected "$(peers 2>/dev/null || true)"
+tell unconfirmed /var/lib/bldr/switch/deadline
+if [ -n "$toward" ]; then
+    say version "$(salt_version salt-minion)"
+    say obstacles "$(obstacles)"
+fi
 echo bldr-end

@@ -1,16 +1,20 @@
 #!/bin/sh
-# Makes the minion take orders from another master. May be killed anywhere and run again.
+# Makes the minion take orders from another master, until further notice: a watchdog puts everything back unless confirm.sh
+# is run in time. May be killed anywhere and run again.
 #
-# Input:  ADDRESS BYTES; the new master's public key on standard input, BYTES long.
+# Input:  ADDRESS SECONDS KEY VARS SCRIPT; the seconds are the watchdog's patience. On standard input, one after the other
+#         and as many bytes long: the new master's public key; the new build vars, 0 bytes to leave them alone; the script
+#         that puts everything back.
 # Output: bldr-answer / change made | change none / bldr-end
-# Exit:   0; 65 the key came in short; 66 a setting that wins over this one stands in the way, said on standard error:
-#         nothing was changed in both cases. Else it was interrupted in between, and is completed by running it again.
-# Needs:  salt-settings.sh placing.sh minion-unit.sh
+# Exit:   0; 65 the input came in short: nothing was changed. Else it was interrupted in between, and is completed by
+#         running it again, or put back by the watchdog.
+# Needs:  salt-settings.sh placing.sh minion-unit.sh watchdog.sh master-link.sh
+# shellcheck disable=SC2154 # some are set by what stands in front
 
 address=$1
-config=/etc/salt/minion
-[ ! -L "$config" ] || config=$(readlink -f -- "$config")
-trusted=$(pki_dir minion)/minion_master.pub
+patience=$2
+config=$(minion_config)
+trusted=$(trusted_key)
 work=$(mktemp -d)
 stopped=
 finish() {
@@ -21,7 +25,10 @@ finish() {
 trap finish EXIT
 trap 'exit 129' HUP INT TERM
 
-take_input "$work/key" "$2"
+take_input "$work/input" $(($3 + $4 + $5))
+head -c "$3" <"$work/input" >"$work/key"
+tail -c +$(($3 + 1)) <"$work/input" | head -c "$4" >"$work/vars"
+tail -c +$(($3 + $4 + 1)) <"$work/input" >"$work/revert.sh"
 
 # Only the top-level "master:" and the list items below it are replaced; every other line stays, to the byte.
 repointed() {
@@ -32,7 +39,9 @@ repointed() {
         {
             bare = $0
             sub(/\r+$/, "", bare)
-            if (bare ~ /^master:([ \t]|$)/) {
+            if (bare ~ /^master_finger:/) {
+                dropping = 0
+            } else if (bare ~ /^master:([ \t]|$)/) {
                 dropping = 1
                 if (!done) emit("master: " address substr($0, length(bare) + 1))
                 done = 1
@@ -51,35 +60,22 @@ repointed() {
         }' "$1"
 }
 
-key_body() {
-    { grep -v '^-----' "$1" || true; } | tr -d ' \t\r\n'
-}
-
-for file in /etc/salt/minion.d/*.conf; do
-    [ -f "$file" ] || continue
-    other=$(setting_in master "$file")
-    if [ "$other" != "$address" ] && grep -q '^master:' "$file"; then
-        echo "bldr: $file sets 'master:' too, and wins over /etc/salt/minion; take that line out" >&2
-        exit 66
-    fi
-done
-if [ -n "$(salt_setting minion master_finger '')" ]; then
-    echo "bldr: the minion's configuration pins a key with 'master_finger:'; take that line out, the key itself is placed" >&2
-    exit 66
-fi
-
-same_master() { [ -f "$config" ] && [ "$(setting_in master "$config")" = "$address" ]; }
+same_master() { [ -f "$config" ] && repointed "$config" | cmp -s - "$config"; }
 same_key() { [ -f "$trusted" ] && [ "$(key_body "$trusted")" = "$(key_body "$work/key")" ]; }
+same_vars() { [ ! -s "$work/vars" ] || cmp -s "$work/vars" "$build_vars"; }
 answer() {
     printf 'bldr-answer\nchange %s\nbldr-end\n' "$1"
 }
 
+take_turn
 # That mark, still there, may be all that tells of a minion that was stopped and never started again.
-if same_master && same_key && ! marked repointing; then
+if same_master && same_key && same_vars && ! marked repointing && connected_only "$address"; then
+    ! armed || arm "$patience" "$work/revert.sh"
     answer none
     exit 0
 fi
 
+arm "$patience" "$work/revert.sh"
 mark repointing "$address"
 # Marked first: killed anywhere after this, the node says that its highstate is due.
 mark highstate-due "$address"
@@ -88,25 +84,37 @@ minion stop
 same_master || keep_backup "$config"
 same_key || keep_backup "$trusted"
 
-ensure_folder "$(dirname -- "$config")" 0755
-new=$(beside "$config")
-if [ -f "$config" ]; then
-    repointed "$config" >"$new"
-    chmod --reference="$config" -- "$new"
-    chown --reference="$config" -- "$new"
-else
-    printf 'master: %s\n' "$address" >"$new"
-    chmod 0644 -- "$new"
-fi
-same_master || settle "$config"
-rm -f -- "$new"
+# place PATH: the content on standard input, with the mode and the owner of what is there; else readable for all.
+place() {
+    new=$(beside "$1")
+    cat >"$new"
+    if [ -f "$1" ]; then
+        chmod --reference="$1" -- "$new"
+        chown --reference="$1" -- "$new"
+    else
+        chmod 0644 -- "$new"
+    fi
+    settle "$1"
+}
 
+if ! same_vars; then
+    keep_backup "$build_vars"
+    place "$build_vars" <"$work/vars"
+    chmod 0644 -- "$build_vars"
+    chown root:root -- "$build_vars"
+fi
+ensure_folder "$(dirname -- "$config")" 0755
+if [ ! -f "$config" ]; then
+    printf 'master: %s\n' "$address" | place "$config"
+elif ! same_master; then
+    repointed "$config" >"$work/config"
+    place "$config" <"$work/config"
+fi
 ensure_folder "$(dirname -- "$trusted")" 0700
-new=$(beside "$trusted")
-cat -- "$work/key" >"$new"
-chmod 0644 -- "$new"
-chown root:root -- "$new"
-settle "$trusted"
+if ! same_key; then
+    rm -f -- "$trusted"
+    place "$trusted" <"$work/key"
+fi
 
 minion start
 stopped=

@@ -55,6 +55,31 @@ FILES
     printf '%s\n' "${found:-$3}"
 }
 
+# minion_id: what the minion here shows its master.
+minion_id() {
+    found=$(salt_setting minion id '')
+    [ -n "$found" ] || [ ! -s /etc/salt/minion_id ] || found=$(head -n 1 /etc/salt/minion_id)
+    [ -n "$found" ] || found=$(hostname -f 2>/dev/null || hostname)
+    printf '%s\n' "$found"
+}
+
+# salt_version PROGRAM: what PROGRAM --version says; nothing where there is no such program.
+salt_version() {
+    # Where Salt writes it down, that is read: starting Salt takes a second of processor time.
+    for file in /opt/saltstack/salt/lib/python3*/site-packages/salt/_version.txt; do
+        if [ -s "$file" ]; then
+            head -n 1 "$file"
+            return
+        fi
+    done
+    timeout 20 "$1" --version 2>/dev/null </dev/null || true
+}
+
+# key_body FILE: what two files of the same public key have in common.
+key_body() {
+    { grep -v '^-----' "$1" || true; } | tr -d ' \t\r\n'
+}
+
 # pki_dir ROLE: where salt-ROLE keeps its keys.
 pki_dir() {
     folder=$(salt_setting "$1" pki_dir "/etc/salt/pki/$1")

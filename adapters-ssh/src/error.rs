@@ -105,6 +105,9 @@ pub enum SshError {
     /// A script of ours found something that has to be decided by a person first; nothing was changed.
     #[error("{0}")]
     Declined(String),
+    /// A script of ours found that somebody else's holds the place; nothing was changed.
+    #[error("{0}")]
+    Taken(String),
     /// The thing asked for is not on the node.
     #[error("{0}")]
     Absent(&'static str),
@@ -148,6 +151,7 @@ impl SshError {
             | Self::Script { .. }
             | Self::Declined(_)
             | Self::Settings(_) => PortErrorKind::Refused,
+            Self::Taken(_) => PortErrorKind::Conflict,
             Self::Absent(_) => PortErrorKind::NotFound,
             Self::Garbled { .. } => PortErrorKind::Malformed,
         }

@@ -15,7 +15,8 @@ pub(crate) fn ended(answer: &Answer, mode: HighstateMode, limit: Duration) -> Re
         return Ok(not(format!("salt-call printed more than can be read, and ended with {exit}")));
     }
     let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    Ok(of(exit, &stdout, &stderr, mode, limit))
+    let output = stdout.clone().into_owned();
+    Ok(Highstate { output, ..of(exit, &stdout, &stderr, mode, limit) })
 }
 
 fn of(exit: u32, stdout: &str, stderr: &str, mode: HighstateMode, limit: Duration) -> Highstate {
@@ -31,7 +32,7 @@ fn of(exit: u32, stdout: &str, stderr: &str, mode: HighstateMode, limit: Duratio
         None if exit == 0 && !stdout.trim().is_empty() && !stdout.lines().any(|line| line.trim_start().starts_with('{')) => Highstate {
             succeeded: true,
             summary: "salt-call ended well, but printed no JSON that says which states ran".into(),
-            failed: Vec::new(),
+            ..Highstate::default()
         },
         _ => not(no_answer(exit, stdout, stderr)),
     }
@@ -39,7 +40,7 @@ fn of(exit: u32, stdout: &str, stderr: &str, mode: HighstateMode, limit: Duratio
 
 /// A highstate that did not succeed, and of which no states are known.
 fn not(summary: impl Into<String>) -> Highstate {
-    Highstate { succeeded: false, summary: summary.into(), failed: Vec::new() }
+    Highstate { summary: summary.into(), ..Highstate::default() }
 }
 
 /// The minion's part of the JSON. Warnings may be printed in front of it.
@@ -56,10 +57,10 @@ fn ran(exit: u32, states: &Map<String, Value>, mode: HighstateMode) -> Highstate
     }
     let failed: Vec<String> =
         states.iter().filter(|(_, state)| state["result"] == Value::Bool(false)).map(|(key, state)| name(key, state)).collect();
-    let changed = states.values().filter(|state| changes(state)).count();
+    let changed: Vec<String> = states.iter().filter(|(_, state)| changes(state)).map(|(key, state)| name(key, state)).collect();
     let all_known = states.values().all(|state| matches!(state["result"], Value::Bool(_) | Value::Null) && state.is_object());
     let changes = if mode == HighstateMode::Test { "would change" } else { "changed" };
-    let mut summary = format!("{} {}, {changed} {changes}", states.len(), if states.len() == 1 { "state" } else { "states" });
+    let mut summary = format!("{} {}, {} {changes}", states.len(), if states.len() == 1 { "state" } else { "states" }, changed.len());
     if !failed.is_empty() {
         summary += &format!(", {} failed", failed.len());
     }
@@ -67,7 +68,7 @@ fn ran(exit: u32, states: &Map<String, Value>, mode: HighstateMode) -> Highstate
     if !succeeded && failed.is_empty() {
         summary += &format!(", but salt-call ended with {exit}");
     }
-    Highstate { succeeded, summary, failed }
+    Highstate { succeeded, summary, failed, changed, output: String::new() }
 }
 
 fn changes(state: &Value) -> bool {

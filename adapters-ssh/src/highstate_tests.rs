@@ -23,12 +23,13 @@ fn states_are_counted_and_failures_named_without_their_content() {
     assert!(!ended.succeeded);
     assert_eq!(ended.summary, "3 states, 1 changed, 1 failed");
     assert_eq!(ended.failed, ["web-server (file.managed)"]);
+    assert_eq!(ended.changed, ["run it (cmd.run)"]);
 }
 
 #[test]
 fn success_needs_a_state_and_an_exit_code_of_zero() {
     let one = format!("Deprecated: something\n{{\n  \"local\": {{{}}}\n}}\n", state("a_|-b_|-c_|-d", "true", "{}"));
-    assert_eq!(apply(0, &one), Highstate { succeeded: true, summary: "1 state, 0 changed".into(), failed: vec![] });
+    assert_eq!(apply(0, &one), Highstate { succeeded: true, summary: "1 state, 0 changed".into(), ..Highstate::default() });
     assert!(!apply(1, &one).succeeded);
     let unreadable = apply(0, "local: {}");
     assert!(unreadable.succeeded && unreadable.summary.contains("no JSON"), "an outputter that is configured otherwise");
@@ -44,7 +45,7 @@ fn success_needs_a_state_and_an_exit_code_of_zero() {
 fn a_trial_says_what_would_change() {
     let states = [state("a_|-b_|-c_|-d", "null", "{}"), state("a_|-e_|-c_|-d", "true", "{}")];
     let ended = of(0, &format!("{{\"local\": {{{}}}}}", states.join(",")), "", HighstateMode::Test, LIMIT);
-    assert_eq!(ended, Highstate { succeeded: true, summary: "2 states, 1 would change".into(), failed: vec![] });
+    assert_eq!((ended.succeeded, &*ended.summary, ended.failed.len(), ended.changed.len()), (true, "2 states, 1 would change", 0, 1));
 }
 
 #[test]

@@ -1,31 +1,128 @@
-//! How are masters asked over SSH?
+//! How are masters asked over SSH? One script a question, each one command.
 
-use crate::{minions::run, parse, pool::Pool, script};
+use crate::{
+    error::SshError,
+    minions::run,
+    parse,
+    pool::Pool,
+    script::{self, Script},
+};
 use async_trait::async_trait;
 use bldr_core::{
-    error::PortResult,
-    fleet::{Host, PublicKey},
-    ports::Masters,
+    error::{PortError, PortResult},
+    fleet::{HeldKey, Host, PublicKey, Standing},
+    ports::{Change, Masters},
 };
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::oneshot;
 
 /// [`Masters`] over SSH.
 #[derive(Clone)]
 pub struct SshMasters {
     pool: Pool,
+    queues: Arc<Mutex<HashMap<Host, Arc<Queue>>>>,
 }
+
+/// Those who want to know on one master which minions answer. A `salt` command costs the master a second of computing:
+/// whoever comes while one runs is asked about together with all others who came, in the next.
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Vec<Waiting>>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+struct Waiting {
+    ids: Vec<String>,
+    within: Duration,
+    answer: oneshot::Sender<PortResult<BTreeSet<String>>>,
+}
+
+/// What `salt` itself takes to start and end, beside the wait for minions.
+const SALT_ITSELF: Duration = Duration::from_secs(60);
+/// An argument of a program may have 128 KiB; these are a few dozen bytes each.
+const IDS_AT_ONCE: usize = 1500;
 
 impl SshMasters {
     /// Masters that are reached over this pool.
     pub fn new(pool: Pool) -> Self {
-        Self { pool }
+        Self { pool, queues: Arc::default() }
     }
+
+    async fn ask<T>(
+        &self,
+        host: &Host,
+        script: Script,
+        arguments: &[&str],
+        stdin: &[u8],
+        limit: Duration,
+        parse: impl FnOnce(&script::Answer) -> Result<T, SshError>,
+    ) -> PortResult<T> {
+        let answer = run(&self.pool, host, script, arguments, stdin, limit).await;
+        answer.and_then(|answer| parse(&answer)).map_err(|error| error.about(host.node.to_string()))
+    }
+
+    async fn ping_now(&self, host: &Host, ids: &BTreeSet<String>, within: Duration) -> PortResult<BTreeSet<String>> {
+        let seconds = within.as_secs().max(1).to_string();
+        let mut answered = BTreeSet::new();
+        for ids in ids.iter().cloned().collect::<Vec<_>>().chunks(IDS_AT_ONCE) {
+            answered.extend(self.ask(host, script::PING, &[&seconds, &ids.join(",")], b"", within + SALT_ITSELF, parse::answered).await?);
+        }
+        Ok(answered)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same failure for somebody else who waited for the answer.
+fn again(error: &PortError) -> PortError {
+    PortError { advice: error.advice.clone(), ..PortError::new(error.kind, &error.subject, &error.problem) }
 }
 
 #[async_trait]
 impl Masters for SshMasters {
-    async fn public_key(&self, host: &Host) -> PortResult<PublicKey> {
+    async fn read(&self, host: &Host) -> PortResult<Standing> {
+        self.ask(host, script::STANDING, &[], b"", self.pool.settings().command_timeout, parse::standing).await
+    }
+
+    async fn accept(&self, host: &Host, id: &str, key: &PublicKey) -> PortResult<Change> {
         let limit = self.pool.settings().command_timeout;
-        let answer = run(&self.pool, host, script::PUBLIC_KEY, &[], b"", limit).await;
-        answer.and_then(|answer| parse::master_key(&answer)).map_err(|error| error.about(host.node.to_string()))
+        self.ask(host, script::ACCEPT, &[id, &key.pem().len().to_string()], key.pem().as_bytes(), limit, parse::change).await
+    }
+
+    async fn ping(&self, host: &Host, ids: &[String], within: Duration) -> PortResult<BTreeSet<String>> {
+        let queue = locked(&self.queues).entry(host.clone()).or_default().clone();
+        let (answer, mut answered) = oneshot::channel();
+        locked(&queue.waiting).push(Waiting { ids: ids.to_vec(), within, answer });
+        let turn = queue.turn.lock().await;
+        if let Ok(answer) = answered.try_recv() {
+            return answer;
+        }
+        let crowd = std::mem::take(&mut *locked(&queue.waiting));
+        let all = crowd.iter().flat_map(|one| one.ids.iter().cloned()).collect();
+        let longest = crowd.iter().map(|one| one.within).max().unwrap_or(within);
+        let said = self.ping_now(host, &all, longest).await;
+        for one in crowd {
+            let its = match &said {
+                Ok(ids) => Ok(one.ids.into_iter().filter(|id| ids.contains(id)).collect()),
+                Err(error) => Err(again(error)),
+            };
+            // Nobody listens any more where the caller has gone.
+            let _ = one.answer.send(its);
+        }
+        drop(turn);
+        answered.await.unwrap_or_else(|_| said)
+    }
+
+    async fn forget(&self, host: &Host, keys: &[HeldKey]) -> PortResult<BTreeSet<String>> {
+        let lines: BTreeSet<String> = keys.iter().map(|key| format!("{} {}\n", key.id, key.key.hex())).collect();
+        let text: String = lines.into_iter().collect();
+        let limit = self.pool.settings().command_timeout + SALT_ITSELF * 2;
+        self.ask(host, script::FORGET, &[&text.len().to_string()], text.as_bytes(), limit, parse::removed).await
     }
 }

@@ -8,9 +8,10 @@ use crate::{
 };
 use async_trait::async_trait;
 use bldr_core::{
+    address::MasterAddress,
     error::PortResult,
-    fleet::{Host, NodeFiles},
-    ports::{Change, Highstate, HighstateMode, Minions, Repointing},
+    fleet::{Host, NodeFiles, Outlook, PublicKey},
+    ports::{Change, Highstate, HighstateMode, Minions, Proof, Repointing},
 };
 use std::time::Duration;
 
@@ -51,12 +52,49 @@ impl Minions for SshMinions {
         answer.map(|_| ()).map_err(|error| error.about(host.node.to_string()))
     }
 
+    async fn examine(&self, host: &Host, address: &MasterAddress) -> PortResult<(NodeFiles, Outlook)> {
+        let limit = self.pool.settings().command_timeout;
+        let answer = run(&self.pool, host, script::READ, &[address.as_str()], b"", limit).await;
+        let said = answer.and_then(|answer| Ok((parse::node_files(&answer)?, parse::outlook(&answer)?)));
+        said.map_err(|error| error.about(host.node.to_string()))
+    }
+
     async fn repoint(&self, host: &Host, to: &Repointing) -> PortResult<Change> {
         let limit = self.pool.settings().command_timeout + RESTART;
-        let key = to.key.pem();
-        let arguments = [to.address.as_str(), &key.len().to_string()];
-        let answer = run(&self.pool, host, script::REPOINT, &arguments, key.as_bytes(), limit).await;
+        let (key, vars, script) = (to.key.pem(), to.build_vars.as_deref().unwrap_or_default(), script::REVERT.text());
+        let sizes = [key, vars, script].map(|part| part.len().to_string());
+        let patience = to.patience.as_secs().max(1).to_string();
+        let arguments = [to.address.as_str(), &patience, &sizes[0], &sizes[1], &sizes[2]];
+        let answer = run(&self.pool, host, script::REPOINT, &arguments, [key, vars, script].concat().as_bytes(), limit).await;
         answer.and_then(|answer| parse::change(&answer)).map_err(|error| error.about(host.node.to_string()))
+    }
+
+    async fn prove(&self, host: &Host, address: &MasterAddress, key: &PublicKey, within: Duration) -> PortResult<Proof> {
+        let (seconds, size) = (within.as_secs().max(1).to_string(), key.pem().len().to_string());
+        let limit = self.pool.settings().command_timeout + within;
+        let answer = run(&self.pool, host, script::PROVE, &[address.as_str(), &seconds, &size], key.pem().as_bytes(), limit).await;
+        answer.and_then(|answer| parse::proof(&answer)).map_err(|error| error.about(host.node.to_string()))
+    }
+
+    async fn confirm(&self, host: &Host, address: &MasterAddress) -> PortResult<()> {
+        let limit = self.pool.settings().command_timeout + RESTART;
+        let answer = run(&self.pool, host, script::CONFIRM, &[address.as_str()], b"", limit).await;
+        answer.map(|_| ()).map_err(|error| error.about(host.node.to_string()))
+    }
+
+    async fn revert(&self, host: &Host) -> PortResult<Change> {
+        let limit = self.pool.settings().command_timeout + RESTART;
+        let answer = run(&self.pool, host, script::REVERT, &["now"], b"", limit).await;
+        answer.and_then(|answer| parse::change(&answer)).map_err(|error| error.about(host.node.to_string()))
+    }
+
+    async fn rehearse(&self, host: &Host, address: &MasterAddress, key: &PublicKey) -> PortResult<Highstate> {
+        let limit = self.pool.settings().highstate_timeout;
+        let (seconds, size) = (limit.as_secs().max(1).to_string(), key.pem().len().to_string());
+        let arguments = [address.as_str(), &seconds, &size];
+        let answer = run(&self.pool, host, script::REHEARSE, &arguments, key.pem().as_bytes(), limit + AFTER_HIGHSTATE).await;
+        let ended = answer.and_then(|answer| highstate::ended(&answer, HighstateMode::Test, limit));
+        ended.map_err(|error| error.about(host.node.to_string()))
     }
 
     async fn highstate(&self, host: &Host, mode: HighstateMode) -> PortResult<Highstate> {
@@ -64,7 +102,7 @@ impl Minions for SshMinions {
             HighstateMode::Apply => "apply",
             HighstateMode::Test => "test",
             HighstateMode::None => {
-                return Ok(Highstate { succeeded: true, summary: "left out".into(), failed: Vec::new() });
+                return Ok(Highstate { succeeded: true, summary: "left out".into(), ..Highstate::default() });
             }
         };
         let settings = self.pool.settings();

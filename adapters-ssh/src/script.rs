@@ -18,14 +18,23 @@ macro_rules! script {
     };
 }
 
-pub(crate) const READ: Script = script!("salt-settings.sh" => "read.sh");
+pub(crate) const READ: Script = script!("salt-settings.sh" "master-link.sh" => "read.sh");
 pub(crate) const WRITE_FILE: Script = script!("placing.sh" => "write-file.sh");
-pub(crate) const REPOINT: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" => "repoint.sh");
-pub(crate) const HIGHSTATE: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" => "highstate.sh");
-pub(crate) const PUBLIC_KEY: Script = script!("salt-settings.sh" => "public-key.sh");
+pub(crate) const REPOINT: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" "watchdog.sh" "master-link.sh" => "repoint.sh");
+pub(crate) const PROVE: Script = script!("salt-settings.sh" "placing.sh" "master-link.sh" => "prove.sh");
+pub(crate) const CONFIRM: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" "watchdog.sh" => "confirm.sh");
+pub(crate) const REVERT: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" "watchdog.sh" => "revert.sh");
+pub(crate) const REHEARSE: Script = script!("salt-settings.sh" "placing.sh" "salt-answer.sh" => "rehearse.sh");
+pub(crate) const HIGHSTATE: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" "salt-answer.sh" => "highstate.sh");
+pub(crate) const STANDING: Script = script!("salt-settings.sh" "master-link.sh" => "standing.sh");
+pub(crate) const ACCEPT: Script = script!("salt-settings.sh" "placing.sh" => "accept.sh");
+pub(crate) const PING: Script = script!("salt-settings.sh" => "ping.sh");
+pub(crate) const FORGET: Script = script!("salt-settings.sh" "placing.sh" => "forget.sh");
 
-/// What `repoint.sh` ends with where a person has to decide something first.
+/// What a script ends with where a person has to decide something first.
 const DECLINED: u32 = 66;
+/// What a script ends with where somebody else's holds the place.
+const TAKEN: u32 = 67;
 
 impl Script {
     /// The command line that runs it as root: standard input is left to the script, so that payload never shows among
@@ -34,6 +43,11 @@ impl Script {
         let sudo: &[&str] = if route.is_root() { &[] } else { &["sudo", "-n"] };
         let shell = ["sh", "-c", self.text, self.name];
         shell_words::join(sudo.iter().chain(&shell).chain(arguments))
+    }
+
+    /// Its text, for a node to keep and run by itself.
+    pub(crate) fn text(&self) -> &'static str {
+        self.text
     }
 
     /// The frames of its answer.
@@ -61,7 +75,11 @@ impl Script {
         }
         let own = lines().rev().find_map(|line| line.strip_prefix("bldr: "));
         let said = clean(own.or(lines().next_back()).unwrap_or("it said nothing"));
-        if output.status == DECLINED { SshError::Declined(said) } else { SshError::Script { script: self.name, exit: output.status, said } }
+        match output.status {
+            DECLINED => SshError::Declined(said),
+            TAKEN => SshError::Taken(said),
+            exit => SshError::Script { script: self.name, exit, said },
+        }
     }
 
     /// A login shell may print a greeting first; what comes between the marks is ours.

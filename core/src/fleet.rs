@@ -156,7 +156,7 @@ impl PublicKey {
     /// The key's fingerprint.
     pub fn fingerprint(&self) -> KeyFingerprint {
         let body: String = self.0.lines().filter(|l| !l.starts_with("-----")).collect();
-        KeyFingerprint(Sha256::digest(body).into())
+        KeyFingerprint::of_body(&body)
     }
 }
 impl PartialEq for PublicKey {
@@ -169,6 +169,17 @@ impl Eq for PublicKey {}
 /// SHA-256 of the body of a public key. Shows its first eight bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct KeyFingerprint([u8; 32]);
+
+impl KeyFingerprint {
+    /// The fingerprint of a key's body: the lines between the PEM marks, joined.
+    pub fn of_body(body: &str) -> Self {
+        Self(Sha256::digest(body).into())
+    }
+    /// All of it, in hexadecimal.
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
 
 impl fmt::Display for KeyFingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,11 +6,11 @@ use bldr_adapters_ssh::{Pool, SshMasters, SshMinions, SshSettings, Transport};
 use bldr_core::{
     address::MasterAddress,
     error::PortErrorKind,
-    fleet::{Host, PublicKey},
-    ports::{Change, HighstateMode, Masters, Minions, Repointing},
+    fleet::{HeldKey, Host, KeyState, PublicKey},
+    ports::{Change, HighstateMode, Masters, Minions, Proof, Repointing},
 };
 use bldr_testkit::contract::minions::{BUILD_VARS, Bench, CONFIG, DUE, HighstateEnd, REPOINTING, TRUSTED, suite};
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 const KEY: &str = "-----BEGIN PUBLIC KEY-----\nbmV3IG1hc3Rlcg==\n-----END PUBLIC KEY-----\n";
 
@@ -23,12 +23,15 @@ struct Node {
 impl Node {
     fn new(transport: Transport, user: &str) -> Self {
         let server = Server::start();
+        let pki = server.inside("/etc/salt/pki/minion");
+        fs::create_dir_all(&pki).unwrap();
+        fs::write(pki.join("minion.pub"), KEY.replace("bmV3", "bWlu")).unwrap();
         let pool = Pool::new(SshSettings { user: user.into(), ..server.settings(transport) });
         Self { server, minions: SshMinions::new(pool.clone()), pool }
     }
 
     fn to(&self) -> Repointing {
-        Repointing { address: self.address(), key: self.master_key() }
+        Repointing { address: self.address(), key: self.master_key(), build_vars: None, patience: Duration::from_secs(3600) }
     }
 
     async fn pointed_elsewhere(&self) {
@@ -50,7 +53,7 @@ impl Bench for Node {
         host(1)
     }
     fn address(&self) -> MasterAddress {
-        "10.77.0.12".parse().unwrap()
+        "127.0.0.112".parse().unwrap()
     }
     fn master_key(&self) -> PublicKey {
         PublicKey::from_pem(KEY).unwrap()
@@ -100,19 +103,22 @@ over_both! {
         suite(&Node::new(transport, "deploy")).await;
     }
 
-    async fn a_whole_remastering_takes_one_connection_and_five_commands(transport) {
+    async fn a_whole_remastering_takes_one_connection_and_six_commands(transport) {
         let node = Node::new(transport, "root");
         node.pointed_elsewhere().await;
         node.set_highstate(HighstateEnd::Succeeds).await;
         node.minions.read(&host(1)).await.unwrap();
-        node.minions.read(&host(1)).await.unwrap();
-        node.minions.write_build_vars(&host(1), "eA==").await.unwrap();
-        assert_eq!(node.minions.repoint(&host(1), &node.to()).await.unwrap(), Change::Made);
+        node.minions.examine(&host(1), &node.address()).await.unwrap();
+        assert_eq!(node.minions.repoint(&host(1), &Repointing { build_vars: Some("eA==".into()), ..node.to() }).await.unwrap(), Change::Made);
+        let proof = node.minions.prove(&host(1), &node.address(), &node.master_key(), Duration::from_secs(5)).await.unwrap();
+        assert_eq!(proof, Proof::Proven);
+        node.minions.confirm(&host(1), &node.address()).await.unwrap();
         assert!(node.minions.highstate(&host(1), HighstateMode::Apply).await.unwrap().succeeded);
         node.minions.release(&host(1)).await;
-        assert_eq!((node.pool.traffic().commands, node.pool.traffic().connects), (5, 1));
+        assert_eq!((node.pool.traffic().commands, node.pool.traffic().connects), (6, 1));
         assert_eq!(node.server.calls("systemctl"), ["stop salt-minion.service", "start salt-minion.service"]);
         assert_eq!(node.server.calls("salt-call"), ["--out=json --retcode-passthrough state.highstate"]);
+        assert_eq!(node.get(BUILD_VARS).await.as_deref(), Some("eA=="));
     }
 }
 
@@ -156,7 +162,7 @@ async fn a_repointing_that_is_killed_anywhere_is_completed_by_the_next() {
         fs::remove_file(trap).unwrap();
         assert_eq!(node.minions.repoint(&host(1), &node.to()).await.unwrap(), Change::Made);
         assert_eq!(node.server.calls("systemctl").last().map(String::as_str), Some("start salt-minion.service"));
-        assert_eq!(node.get(CONFIG).await.unwrap(), "master: 10.77.0.12\n");
+        assert_eq!(node.get(CONFIG).await.unwrap(), "master: 127.0.0.112\n");
         assert_eq!(node.get(TRUSTED).await.unwrap(), KEY);
         assert_eq!(node.get(REPOINTING).await, None);
         node.put(DUE, None).await;
@@ -168,7 +174,7 @@ async fn a_repointing_that_is_killed_anywhere_is_completed_by_the_next() {
 async fn a_repointing_that_is_killed_at_any_step_leaves_whole_files_and_is_completed() {
     let node = Node::new(Transport::Thrussh, "root");
     let trap = node.server.dir.path().join("kill-at-sync");
-    let (old, new) = ("master: 10.9.9.9\n", "master: 10.77.0.12\n");
+    let (old, new) = ("master: 10.9.9.9\n", "master: 127.0.0.112\n");
     for step in 0..40 {
         node.pointed_elsewhere().await;
         node.put(DUE, None).await;
@@ -196,7 +202,7 @@ async fn a_repointing_that_is_killed_at_any_step_leaves_whole_files_and_is_compl
 #[tokio::test(flavor = "multi_thread")]
 async fn a_highstate_starts_a_minion_that_a_killed_repointing_left_down() {
     let node = Node::new(Transport::Thrussh, "root");
-    node.put(REPOINTING, Some("10.77.0.12\n")).await;
+    node.put(REPOINTING, Some("127.0.0.112\n")).await;
     node.set_highstate(HighstateEnd::Succeeds).await;
     node.minions.highstate(&host(1), HighstateMode::Apply).await.unwrap();
     assert_eq!(node.server.calls("systemctl"), ["restart salt-minion.service"]);
@@ -217,28 +223,31 @@ async fn a_minion_that_cannot_be_stopped_is_told_and_one_without_a_unit_is_fine(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_that_win_over_the_new_master_are_told_before_anything_changes() {
+async fn settings_that_win_over_the_new_master_are_told_and_what_is_in_the_main_file_is_handled() {
     let node = Node::new(Transport::Thrussh, "root");
     node.pointed_elsewhere().await;
+    let obstacles = async || node.minions.examine(&host(1), &node.address()).await.unwrap().1.obstacles;
     for (path, text, sign) in [
-        ("/etc/salt/minion.d/99-master.conf", "master: 10.9.9.9\n", "/etc/salt/minion.d/99-master.conf"),
-        ("/etc/salt/minion.d/finger.conf", "master_finger: 'ab:cd'\n", "master_finger"),
+        ("/etc/salt/minion.d/99-master.conf", "master: 10.9.9.9\n", "/etc/salt/minion.d/99-master.conf sets 'master:' too"),
+        ("/etc/salt/minion.d/finger.conf", "master_finger: 'ab:cd'\n", "finger.conf pins a key"),
+        ("/etc/salt/minion.d/type.conf", "master_type: failover\n", "'master_type: failover'"),
     ] {
         node.put(path, Some(text)).await;
-        let error = node.minions.repoint(&host(1), &node.to()).await.unwrap_err();
-        assert!(error.kind == PortErrorKind::Refused && error.to_string().contains(sign), "{error}");
+        assert!(obstacles().await.iter().any(|told| told.contains(sign)), "{:?}", obstacles().await);
         node.put(path, None).await;
     }
-    assert_eq!((node.get(CONFIG).await.unwrap(), node.get(DUE).await), ("master: 10.9.9.9\n".into(), None));
-    assert!(node.server.calls("systemctl").is_empty());
+    assert_eq!(obstacles().await, [4506, 4505].map(|port| format!("127.0.0.112 does not answer it at port {port}")));
+    node.put(CONFIG, Some("master_finger: 'ab:cd'\nmaster: [10.9.9.9, 10.9.9.8]\nid: kept\n")).await;
+    node.minions.repoint(&host(1), &node.to()).await.unwrap();
+    assert_eq!(node.get(CONFIG).await.unwrap(), "master: 127.0.0.112\nid: kept\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_says_what_wins_over_its_main_file() {
     let node = Node::new(Transport::Thrussh, "root");
-    node.put(CONFIG, Some("master: 10.77.0.12\nid: kept\n")).await;
+    node.put(CONFIG, Some("master: 127.0.0.112\nid: kept\n")).await;
     let said = node.minions.read(&host(1)).await.unwrap().minion_config.unwrap();
-    assert_eq!(said, "master: 10.77.0.12\nid: kept\n");
+    assert_eq!(said, "master: 127.0.0.112\nid: kept\n");
     node.put("/etc/salt/minion.d/99-master.conf", Some("master: 10.9.9.9\n")).await;
     let said = node.minions.read(&host(1)).await.unwrap().minion_config.unwrap();
     assert_eq!(bldr_core::minion_config::master_of(&said).as_deref(), Some("10.9.9.9"));
@@ -262,28 +271,103 @@ async fn a_configuration_that_is_a_link_stays_one() {
     node.put("/etc/salt/real", Some("master: 10.9.9.9\n")).await;
     std::os::unix::fs::symlink("real", node.server.inside(CONFIG)).unwrap();
     node.minions.repoint(&host(1), &node.to()).await.unwrap();
-    assert_eq!(node.get("/etc/salt/real").await.unwrap(), "master: 10.77.0.12\n");
+    assert_eq!(node.get("/etc/salt/real").await.unwrap(), "master: 127.0.0.112\n");
     assert_eq!(fs::read_link(node.server.inside(CONFIG)).unwrap(), Path::new("real"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_highstate_without_end_is_an_answer() {
     let node = Node::new(Transport::Thrussh, "root");
-    let settings = SshSettings { highstate_timeout: std::time::Duration::from_secs(1), ..node.pool.settings().clone() };
+    let settings = SshSettings { highstate_timeout: Duration::from_secs(1), ..node.pool.settings().clone() };
     fs::write(node.server.dir.path().join("bin/salt-call"), "#!/bin/sh\nexec sleep 30\n").unwrap();
     let ended = SshMinions::new(Pool::new(settings)).highstate(&host(1), HighstateMode::Apply).await.unwrap();
     assert!(!ended.succeeded && ended.summary.contains("within 1 s"), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_master_shows_its_key() {
+async fn a_master_says_how_it_stands() {
     let node = Node::new(Transport::Thrussh, "root");
     let masters = SshMasters::new(node.pool.clone());
-    assert_eq!(masters.public_key(&host(1)).await.unwrap_err().kind, PortErrorKind::NotFound);
+    assert_eq!(masters.read(&host(1)).await.unwrap_err().kind, PortErrorKind::NotFound);
     node.put("/etc/salt/pki/master/master.pub", Some("nonsense")).await;
-    assert_eq!(masters.public_key(&host(1)).await.unwrap_err().kind, PortErrorKind::Malformed);
+    assert_eq!(masters.read(&host(1)).await.unwrap_err().kind, PortErrorKind::Malformed);
     node.put("/etc/salt/pki/master/master.pub", Some(KEY)).await;
-    assert_eq!(masters.public_key(&host(1)).await.unwrap(), node.master_key());
+    let standing = masters.read(&host(1)).await.unwrap();
+    assert_eq!((standing.key, standing.keys), (node.master_key(), vec![]));
+    assert_eq!(standing.version.unwrap().to_string(), "3008.3");
+    assert!(standing.silent.unwrap().contains("does not answer at ports 4505 and 4506 of 127.0.0.1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_accepted_and_forgotten_by_id_and_body() {
+    let node = Node::new(Transport::Thrussh, "root");
+    let masters = SshMasters::new(node.pool.clone());
+    let key = |body: &str| PublicKey::from_pem(&KEY.replace("bmV3", body)).unwrap();
+    node.put("/etc/salt/pki/master/master.pub", Some(KEY)).await;
+    node.put("/etc/salt/pki/master/minions_pre/harbor--ci--1", Some(key("bWlu").pem())).await;
+    assert_eq!(masters.accept(&host(1), "harbor--ci--1", &key("bWlu")).await.unwrap(), Change::Made);
+    assert_eq!(masters.accept(&host(1), "harbor--ci--1", &key("bWlu")).await.unwrap(), Change::NotNeeded);
+    assert_eq!(node.get("/etc/salt/pki/master/minions_pre/harbor--ci--1").await, None);
+    assert_eq!(masters.accept(&host(1), "harbor--ci--1", &key("b3Ro")).await.unwrap_err().kind, PortErrorKind::Conflict);
+    node.put("/etc/salt/pki/master/minions_rejected/quill--ci--1", Some(key("bWlu").pem())).await;
+    assert_eq!(masters.accept(&host(1), "quill--ci--1", &key("bWlu")).await.unwrap_err().kind, PortErrorKind::Conflict);
+    node.put("/etc/salt/pki/master/minions/ferry--ci--1", Some(key("b3Ro").pem())).await;
+
+    let mut held = masters.read(&host(1)).await.unwrap().keys;
+    held.sort();
+    let known: Vec<_> = held.iter().map(|held| (&*held.id, held.state)).collect();
+    assert_eq!(known, [("ferry--ci--1", KeyState::Accepted), ("harbor--ci--1", KeyState::Accepted), ("quill--ci--1", KeyState::Rejected)]);
+    assert!(held.iter().all(|held| held.key == key(if &*held.id == "ferry--ci--1" { "b3Ro" } else { "bWlu" }).fingerprint()));
+    // Of ferry--ci--1 it holds another key than the one that is to be forgotten.
+    let told: Vec<_> = held.iter().map(|held| HeldKey { key: key("bWlu").fingerprint(), ..held.clone() }).collect();
+    let removed = masters.forget(&host(1), &told).await.unwrap();
+    assert_eq!(removed.iter().map(String::as_str).collect::<Vec<_>>(), ["harbor--ci--1", "quill--ci--1"]);
+    assert_eq!(node.server.calls("salt-key"), ["--yes --delete=harbor--ci--1,quill--ci--1"], "one go, one rotation");
+    assert_eq!(node.get("/var/lib/bldr/quarantine/harbor--ci--1").await.as_deref(), Some(key("bWlu").pem()));
+    assert_eq!(node.mode("/var/lib/bldr/quarantine"), 0o700);
+    assert_eq!(masters.forget(&host(1), &told).await.unwrap().len(), 0);
+    assert_eq!(node.server.calls("salt-key").len(), 1, "nothing to remove, nothing to rotate");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_ask_at_once_are_asked_about_together() {
+    let node = Node::new(Transport::Thrussh, "root");
+    let masters = SshMasters::new(node.pool.clone());
+    fs::write(
+        node.server.dir.path().join("salt.json"),
+        r#"{"n1": true, "n2": false, "n3": "Minion did not return. [No response]", "n19": true}"#,
+    )
+    .unwrap();
+    let asked = (0..20).map(|n| {
+        let masters = masters.clone();
+        async move { masters.ping(&host(1), &[format!("n{n}")], Duration::from_secs(3)).await.unwrap() }
+    });
+    let answered: Vec<_> = futures::future::join_all(asked).await.into_iter().flatten().collect();
+    assert_eq!(answered, ["n1", "n19"]);
+    let calls = node.server.calls("salt");
+    assert!(calls.len() <= 3 && calls[0].starts_with("--timeout=3 --out=json --static -L n"), "{calls:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_who_confirms_means_that_the_node_puts_itself_back() {
+    let node = Node::new(Transport::Thrussh, "root");
+    node.pointed_elsewhere().await;
+    node.put(BUILD_VARS, Some("b2xk")).await;
+    let to = Repointing { build_vars: Some("bmV3".into()), patience: Duration::from_secs(2), ..node.to() };
+    node.minions.repoint(&host(1), &to).await.unwrap();
+    assert_eq!(node.get(BUILD_VARS).await.as_deref(), Some("bmV3"));
+    let back = async {
+        while node.minions.read(&host(1)).await.unwrap().unconfirmed {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), back).await.expect("it puts itself back");
+    assert_eq!((node.get(CONFIG).await.as_deref(), node.get(BUILD_VARS).await.as_deref()), (Some("master: 10.9.9.9\n"), Some("b2xk")));
+    assert_eq!(node.get(TRUSTED).await, Some(KEY.replace("bmV3", "b2xk")));
+    assert_eq!((node.get(DUE).await, node.get(REPOINTING).await), (None, None));
+    let late = node.minions.confirm(&host(1), &node.address()).await.unwrap_err();
+    assert!(late.kind == PortErrorKind::Refused && late.to_string().contains("put itself back"), "{late}");
+    assert!(fs::metadata(node.server.inside("/var/lib/bldr/switch")).is_err(), "nothing is left of the switch");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,5 @@
-//! Where do these tests connect to? A stock sshd on a loopback port, in a mount namespace where /etc, /var/lib and /run
-//! are its own: what the scripts write there never reaches this machine.
+//! Where do these tests connect to? A stock sshd on a loopback port, in namespaces where /etc, /var/lib, /run and the
+//! processes are its own: what the scripts write and start there never reaches this machine, and ends with the server.
 
 use bldr_adapters_ssh::{Pool, SshSettings, Transport};
 use bldr_core::fleet::Host;
@@ -36,8 +36,28 @@ exec /usr/sbin/sshd -D -e -f "$dir/sshd_config"
 // Answers as the test has decided, and says what it was asked.
 const SALT_CALL: &str = "#!/bin/sh\necho \"$@\" >>DIR/salt-call.log\ncat DIR/highstate.json\nexit \"$(cat DIR/highstate.exit)\"\n";
 // Kills the script that called it where the test wants to see a script die there.
-const SYSTEMCTL: &str =
-    "#!/bin/sh\necho \"$@\" >>DIR/systemctl.log\n[ ! -e DIR/kill-at-$1 ] || kill -9 $PPID\nexit \"$(cat DIR/systemctl.exit)\"\n";
+const SYSTEMCTL: &str = r#"#!/bin/sh
+echo "$@" >>DIR/systemctl.log
+[ ! -e "DIR/kill-at-$1" ] || { kill -9 $PPID; exit 1; }
+code=$(cat DIR/systemctl.exit)
+[ "$code" = 0 ] || exit "$code"
+case $1 in stop | restart) kill "$(cat DIR/minion.pid 2>/dev/null)" 2>/dev/null; rm -f DIR/minion.pid ;; esac
+case $1 in
+start | restart)
+    setsid bash -c 'exec -a salt-minion sleep infinity' </dev/null >/dev/null 2>&1 &
+    echo $! >DIR/minion.pid
+    ;;
+esac
+exit 0
+"#;
+
+// Tells of a connection to the configured master while that minion is up.
+const SS: &str =
+    "#!/bin/sh\n[ -e DIR/minion.pid ] || exit 0\nsed -n 's/^master: *\\(.*\\)/0 0 127.0.0.9:40000 \\1:4505/p' /etc/salt/minion\n";
+// What a master's commands answer is for the test to say; the keys that are deleted are really gone.
+const SALT: &str = "#!/bin/sh\necho \"$@\" >>DIR/salt.log\ncat DIR/salt.json\n";
+const SALT_KEY: &str = "#!/bin/sh\necho \"$@\" >>DIR/salt-key.log\nfor id in $(echo \"$2\" | sed 's/--delete=//; s/,/ /g'); do rm -f /etc/salt/pki/master/*/\"$id\"; done\n";
+const SALT_VERSION: &str = "#!/bin/sh\necho \"${0##*/} 3008.3 (Argon)\"\n";
 
 // Every durable step of a script ends in a sync: kills the script at the one the test has chosen.
 const SYNC: &str = "#!/bin/sh\n[ -e DIR/kill-at-sync ] || exec /usr/bin/sync \"$@\"\nleft=$(cat DIR/kill-at-sync)\n\
@@ -94,7 +114,17 @@ impl Server {
         keygen(path, "client", &["-t", "ed25519"]);
         keygen(path, "host_ed25519", &["-t", "ed25519"]);
         fs::write(path.join("authorized"), public(&path.join("client"))).unwrap();
-        for (name, text) in [("salt-call", SALT_CALL), ("systemctl", SYSTEMCTL), ("sync", SYNC)] {
+        let stubs = [
+            ("salt-call", SALT_CALL),
+            ("systemctl", SYSTEMCTL),
+            ("sync", SYNC),
+            ("ss", SS),
+            ("salt", SALT),
+            ("salt-key", SALT_KEY),
+            ("salt-minion", SALT_VERSION),
+            ("salt-master", SALT_VERSION),
+        ];
+        for (name, text) in stubs {
             fs::write(path.join("bin").join(name), text.replace("DIR", &path.to_string_lossy())).unwrap();
             run("chmod", &["755", &path.join("bin").join(name).to_string_lossy()]);
         }
@@ -169,9 +199,13 @@ impl Server {
     }
 
     fn sessions(&self) -> Vec<String> {
-        let pid = self.process.id();
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-        children.split_whitespace().map(Into::into).collect()
+        let children = |pid: &str| -> Vec<String> {
+            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+            children.split_whitespace().map(Into::into).collect()
+        };
+        // Whatever lost its parent is a child of sshd too: it is the first process of its namespace.
+        let is_session = |pid: &String| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("sshd"));
+        children(&self.process.id().to_string()).iter().flat_map(|sshd| children(sshd)).filter(is_session).collect()
     }
 
     /// Kills the sessions, not the server.
@@ -229,7 +263,7 @@ fn launch(path: &Path, lines: &str) -> Option<Launched> {
     );
     fs::write(path.join("sshd_config"), config).unwrap();
     let mut process = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-c", NAMESPACE, "sh", &dir])
+        .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", "sh", "-c", NAMESPACE, "sh", &dir])
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Lets a minion in, by its id and its key.
+#
+# Input:  ID BYTES; the minion's public key on standard input, BYTES long.
+# Output: bldr-answer / change made | change none / bldr-end
+# Exit:   0; 65 the key came in short; 67 another key is held under that id, or this one was rejected, said on standard
+#         error. Nothing was changed then.
+# Needs:  salt-settings.sh placing.sh
+
+id=$1
+pki=$(pki_dir master)
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+take_input "$work/key" "$2"
+wanted=$(key_body "$work/key")
+
+for folder in minions minions_pre minions_rejected minions_denied; do
+    if [ -f "$pki/$folder/$id" ] && [ "$(key_body "$pki/$folder/$id")" != "$wanted" ]; then
+        echo "bldr: it holds another key under the id '$id' ($pki/$folder/$id)" >&2
+        exit 67
+    fi
+done
+if [ -f "$pki/minions_rejected/$id" ]; then
+    echo "bldr: it has rejected the key of '$id'; \`salt-key -d $id\` on it forgets that" >&2
+    exit 67
+fi
+change=none
+if [ ! -f "$pki/minions/$id" ]; then
+    change=made
+    ensure_folder "$pki/minions" 0700
+    new=$(beside "$pki/minions/$id")
+    cat -- "$work/key" >"$new"
+    chmod 0644 -- "$new"
+    # salt-master may run as a user of its own.
+    chown --reference="$pki/minions" -- "$new"
+    settle "$pki/minions/$id"
+fi
+rm -f -- "$pki/minions_pre/$id" "$pki/minions_denied/$id"
+printf 'bldr-answer\nchange %s\nbldr-end\n' "$change"

@@ -1,0 +1,49 @@
+#!/bin/sh
+# Removes keys of minions, all in one go: Salt makes all minions take new session keys each time it is told to forget one.
+#
+# Input:  BYTES; lines of ID SHA256 on standard input, the checksum that of the key's body.
+# Output: bldr-answer / removed absent | removed is BASE64, the ids that were removed, one a line / bldr-end
+# Exit:   0; 65 the input came in short: nothing was changed. What is removed is kept in /var/lib/bldr/quarantine first.
+# Needs:  salt-settings.sh placing.sh
+# shellcheck disable=SC2154 # some are set by what stands in front
+
+pki=$(pki_dir master)
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+take_input "$work/keys" "$1"
+: >"$work/removed"
+ensure_folder "$state" 0755
+ensure_folder "$state/quarantine" 0700
+
+ids=
+while read -r id sum; do
+    found=
+    foreign=
+    for folder in minions minions_pre minions_rejected minions_denied; do
+        [ -f "$pki/$folder/$id" ] || continue
+        if [ "$(key_body "$pki/$folder/$id" | sha256sum | cut -d ' ' -f 1)" = "$sum" ]; then
+            found=$pki/$folder/$id
+        else
+            foreign=yes
+        fi
+    done
+    # Salt removes by id: where another key is held under it too, neither is touched.
+    if [ -z "$found" ] || [ -n "$foreign" ]; then continue; fi
+    cp -- "$found" "$(beside "$state/quarantine/$id")"
+    settle "$state/quarantine/$id"
+    printf '%s\n' "$id" >>"$work/removed"
+    ids=$ids${ids:+,}$id
+done <"$work/keys"
+if [ -n "$ids" ]; then
+    timeout 120 salt-key --yes --delete="$ids" </dev/null >"$work/out" 2>&1 || {
+        echo "bldr: salt-key could not remove them: $(tail -n 1 "$work/out")" >&2
+        exit 1
+    }
+fi
+echo bldr-answer
+if [ -s "$work/removed" ]; then
+    printf 'removed is %s\n' "$(base64 -w 0 <"$work/removed")"
+else
+    echo 'removed absent'
+fi
+echo bldr-end

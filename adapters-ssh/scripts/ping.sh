@@ -1,0 +1,16 @@
+#!/bin/sh
+# Which of these minions answer the salt-master here?
+#
+# Input:  SECONDS ID[,ID...]
+# Output: bldr-answer / exit CODE / stdout is BASE64, an object of JSON with an id and true for each that answered / bldr-end
+# Exit:   0 whatever salt ended with.
+# Needs:  salt-settings.sh
+
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+code=0
+timeout --kill-after=5 $(($1 + 20)) salt --timeout="$1" --out=json --static -L "$2" test.ping </dev/null >"$work/out" 2>"$work/err" || code=$?
+echo bldr-answer
+printf 'exit %s\n' "$code"
+printf 'stdout is %s\n' "$(base64 -w 0 <"$work/out")"
+echo bldr-end

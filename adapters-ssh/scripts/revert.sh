@@ -1,0 +1,26 @@
+#!/bin/sh
+# Puts back what was there before a switch that waits to be confirmed.
+#
+# Input:  now | due | watch: at once; if the deadline has passed; when it passes.
+# Output: bldr-answer / change made | change none, where no switch waits / bldr-end
+# Exit:   0; else it was interrupted in between, and is completed by running it again.
+# Needs:  salt-settings.sh placing.sh minion-unit.sh watchdog.sh
+# shellcheck disable=SC2154 # some are set by what stands in front
+
+left() {
+    deadline=$(cat -- "$switch/deadline" 2>/dev/null || echo 0)
+    echo $((deadline - $(date +%s)))
+}
+
+if [ "$1" = watch ]; then
+    while armed && [ "$(left)" -gt 0 ]; do
+        sleep "$(left)"
+    done
+fi
+take_turn
+change=none
+if armed && { [ "$1" = now ] || [ "$(left)" -le 0 ]; }; then
+    put_back
+    change=made
+fi
+printf 'bldr-answer\nchange %s\nbldr-end\n' "$change"

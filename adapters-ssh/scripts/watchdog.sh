@@ -1,0 +1,142 @@
+#!/bin/sh
+# How does a node put itself back when nobody confirms its switch? Put in front of the scripts that switch, confirm and put
+# back; needs salt-settings.sh, placing.sh and minion-unit.sh.
+#
+# Input:  nothing; this file only defines functions.
+# Output: nothing.
+# Exit:   never by itself.
+#
+# /var/lib/bldr/switch is there while a switch waits to be confirmed. In it is what was there before (a file that is missing
+# there was missing here), `deadline` in seconds since 1970, and `revert.sh`, which puts all of it back. Where systemd runs,
+# a timer starts that at the deadline, and a service at every boot, in case the machine was down at that moment.
+# shellcheck disable=SC2154 # some are set by what stands in front
+set -eu
+switch=/var/lib/bldr/switch
+units=/etc/systemd/system
+build_vars=/etc/build-vars.json.b64
+
+armed() {
+    [ -e "$switch/deadline" ]
+}
+
+# One at a time: a switch, a confirmation, or a watchdog whose time has come. The lock ends with the process.
+take_turn() {
+    ensure_folder "$state" 0755
+    exec 9>"$state/lock"
+    flock 9
+}
+
+minion_config() {
+    readlink -f -- /etc/salt/minion || echo /etc/salt/minion
+}
+
+trusted_key() {
+    printf '%s/minion_master.pub\n' "$(pki_dir minion)"
+}
+
+# arm SECONDS SCRIPT: keeps what is there now, unless something is kept already, and sets the deadline.
+arm() {
+    deadline=$(($(date +%s) + $1))
+    if armed; then
+        printf '%s\n' "$deadline" >"$(beside "$switch/deadline")"
+        settle "$switch/deadline"
+    else
+        rm -rf -- "$switch.new" "$switch"
+        mkdir -m 0700 -- "$switch.new"
+        keep_for_later "$(minion_config)" minion
+        keep_for_later "$(trusted_key)" minion_master.pub
+        keep_for_later "$build_vars" build-vars.json.b64
+        keep_for_later "$state/highstate-due" highstate-due
+        cat -- "$2" >"$switch.new/revert.sh"
+        printf '%s\n' "$deadline" >"$switch.new/deadline"
+        sync -- "$switch.new"/* "$switch.new"
+        mv -T -- "$switch.new" "$switch"
+        sync -- "$state"
+    fi
+    watch_out "$deadline"
+}
+
+keep_for_later() {
+    [ ! -e "$1" ] || cp -p -- "$1" "$switch.new/$2"
+}
+
+# Somebody has to come at the deadline.
+watch_out() {
+    if [ -d /run/systemd/system ]; then
+        cat >"$units/bldr-watchdog.service" <<UNIT
+[Unit]
+Description=Puts salt-minion back on its old master unless the switch is confirmed
+ConditionPathExists=$switch/deadline
+After=salt-minion.service
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh $switch/revert.sh due
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+        cat >"$units/bldr-watchdog.timer" <<UNIT
+[Unit]
+Description=When the switch of salt-minion has to be confirmed
+
+[Timer]
+OnCalendar=$(date -u -d "@$1" '+%Y-%m-%d %H:%M:%S UTC')
+AccuracySec=1s
+
+[Install]
+WantedBy=timers.target
+UNIT
+        chmod 0644 -- "$units/bldr-watchdog.service" "$units/bldr-watchdog.timer"
+        systemctl --quiet enable bldr-watchdog.service bldr-watchdog.timer >&2
+        systemctl restart bldr-watchdog.timer >&2
+    else
+        # One that waits already reads the new deadline when it wakes.
+        [ ! -e "$switch/watcher" ] || return 0
+        setsid sh "$switch/revert.sh" watch >/dev/null 2>&1 </dev/null 9>&- &
+        printf '%s\n' "$!" >"$switch/watcher"
+    fi
+}
+
+# disarm: nobody comes any more. The deadline goes first: without it everything else is just left over.
+disarm() {
+    rm -f -- "$switch/deadline"
+    sync -- "$switch"
+    if [ -e "$units/bldr-watchdog.timer" ]; then
+        systemctl --quiet disable bldr-watchdog.service bldr-watchdog.timer >&2
+        systemctl stop bldr-watchdog.timer >&2
+        rm -f -- "$units/bldr-watchdog.timer" "$units/bldr-watchdog.service"
+        systemctl daemon-reload >&2
+    fi
+    watcher=$(cat -- "$switch/watcher" 2>/dev/null || true)
+    # The number may be another process's by now, and this may be the watcher itself.
+    if [ -n "$watcher" ] && [ "$watcher" != "$$" ] && tr '\0' ' ' 2>/dev/null <"/proc/$watcher/cmdline" | grep -q "$switch/revert.sh"; then
+        kill -- "-$watcher" 2>/dev/null || true
+    fi
+    rm -rf -- "$switch"
+    sync -- "$state"
+}
+
+# put_back: everything as it was before the switch, and the minion started. May be killed anywhere and begun again.
+put_back() {
+    minion stop
+    restore minion "$(minion_config)"
+    restore minion_master.pub "$(trusted_key)"
+    restore build-vars.json.b64 "$build_vars"
+    restore highstate-due "$state/highstate-due"
+    minion start
+    unmark repointing
+    disarm
+}
+
+# restore KEPT PATH
+restore() {
+    if [ -e "$switch/$1" ]; then
+        ensure_folder "$(dirname -- "$2")" 0755
+        cp -p -- "$switch/$1" "$(beside "$2")"
+        settle "$2"
+    elif [ -e "$2" ]; then
+        rm -f -- "$2"
+        sync -- "$(dirname -- "$2")"
+    fi
+}
