@@ -115,16 +115,16 @@ async fn dropped_traffic_is_lost_to_one_address_or_to_all_until_it_is_restored()
 #[tokio::test]
 async fn the_stand_in_for_salt_call_answers_as_told_and_keeps_a_log() {
     let lab = Lab::new().await.unwrap();
-    let host = lab.host(HostSpec::new("a", address(1))).await.unwrap();
+    let host = lab.host(HostSpec::new("a", address(1)).file("/etc/salt/stub", "standalone=1\n", 0o644)).await.unwrap();
     let highstate = "sudo salt-call state.highstate --out=json --retcode-passthrough";
     let well = lab.ssh(&host, highstate).await.unwrap();
     let states: serde_json::Value = serde_json::from_slice(&well.stdout).unwrap();
     assert_eq!(states["local"]["file_|-motd_|-/etc/motd_|-managed"]["result"], true);
-    host.write("/etc/salt/stub", b"rc=2\n", 0o644).await.unwrap();
+    host.write("/etc/salt/stub", b"standalone=1\nrc=2\n", 0o644).await.unwrap();
     let failed = lab.ssh(&host, highstate).await.unwrap();
     let states: serde_json::Value = serde_json::from_slice(&failed.stdout).unwrap();
     assert_eq!((failed.status.code(), &states["local"]["file_|-motd_|-/etc/motd_|-managed"]["result"]), (Some(2), &json!(false)));
-    host.write("/etc/salt/stub", b"rc=77\nout='no key'\n", 0o644).await.unwrap();
+    host.write("/etc/salt/stub", b"standalone=1\nrc=77\nout='no key'\n", 0o644).await.unwrap();
     let refused = lab.ssh(&host, highstate).await.unwrap();
     assert_eq!((refused.status.code(), stdout(&refused).as_str()), (Some(77), "no key"));
     let log = host.shell("cut -d' ' -f2- /var/log/salt/stub.log").await.unwrap();
