@@ -45,5 +45,5 @@ chown -R 1000:1000 home/ubuntu
 
 install -m 755 "$here/systemctl" "$usr/bin/systemctl"
 install -m 755 "$here/salt-call" "$usr/bin/salt-call"
-install -m 755 "$here/salt-daemon" "$usr/bin/salt-minion"
-install -m 755 "$here/salt-daemon" "$usr/bin/salt-master"
+install -m 755 "$here/salt-standin" "$usr/bin/salt-standin"
+for program in salt-minion salt-master salt salt-key salt-run; do ln -s salt-standin "$usr/bin/$program"; done
