@@ -76,7 +76,7 @@ part() {
 
 shell_scripts() {
     local scripts
-    mapfile -t scripts < <(git ls-files -- '*.sh' bldr .ci/run testkit/lab/systemctl testkit/lab/salt-call testkit/lab/salt-daemon)
+    mapfile -t scripts < <(git ls-files -- '*.sh' bldr .ci/run testkit/lab/systemctl testkit/lab/salt-call)
     shellcheck --external-sources "${scripts[@]}"
 }
 

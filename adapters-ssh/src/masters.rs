@@ -116,7 +116,7 @@ impl Masters for SshMasters {
             let _ = one.answer.send(its);
         }
         drop(turn);
-        answered.await.unwrap_or_else(|_| said)
+        answered.await.unwrap_or(said)
     }
 
     async fn forget(&self, host: &Host, keys: &[HeldKey]) -> PortResult<BTreeSet<String>> {

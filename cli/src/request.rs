@@ -9,12 +9,12 @@ use crate::{
 };
 use bldr_core::{
     address::MasterAddress,
-    name::StackName,
-    plan::{Scope, Stopped},
+    name::{NameError, StackName},
+    plan::{Patience, Scope, Stopped, Unproven},
     ports::HighstateMode,
 };
 use serde::de::{DeserializeOwned, IntoDeserializer, value::Error};
-use std::{path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 /// One request, ready to be carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub enum Request {
     Stacks,
     /// List the masters.
     Masters,
+    /// Show where each node stands.
+    Status(Status),
     /// Share a master's address.
     Share(Share),
     /// Re-master.
@@ -35,6 +37,15 @@ pub enum Request {
     Context(StackName, ContextTask),
     /// Something about the sandbox.
     Sandbox(SandboxTask),
+}
+
+/// Whose status to show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Only this stack's.
+    pub stack: Option<StackName>,
+    /// With regard to this master, whatever the project files say.
+    pub master: Option<StackName>,
 }
 
 /// What to share.
@@ -61,6 +72,12 @@ pub struct Remaster {
     pub highstate: Option<HighstateMode>,
     /// How many lanes go side by side.
     pub jobs: Option<usize>,
+    /// Whether to render the highstate against the new master first.
+    pub rehearse: bool,
+    /// What to do about a stack that does not answer the new master.
+    pub unproven: Unproven,
+    /// How long to wait for a minion.
+    pub patience: Patience,
     /// Whether to go on although the address is not shared.
     pub allow_unshared: bool,
     /// Whether to stop once the plan is shown.
@@ -132,6 +149,7 @@ pub fn meant(given: &Given, terminal: &mut Terminal) -> Result<Request, Exit> {
     Ok(match given.task.name {
         "stacks" => Request::Stacks,
         "master.list" => Request::Masters,
+        "master.status" => Request::Status(Status { stack: words.name(words.optional(0))?, master: words.name(words.option("master"))? }),
         "master.share" => Request::Share(Share { master: words.required(0)?, address: words.address()? }),
         "master.remaster" => {
             let scope = Scope::One(words.required(0)?);
@@ -166,6 +184,14 @@ impl Words<'_> {
         self.given.positionals.get(at).cloned().flatten()
     }
 
+    fn option(&self, name: &str) -> Option<String> {
+        self.given.option(name).map(Into::into)
+    }
+
+    fn name(&self, word: Option<String>) -> Result<Option<StackName>, Exit> {
+        word.map(|word| word.parse().map_err(|error: NameError| Exit::usage(error.to_string()))).transpose()
+    }
+
     fn required<T: FromStr>(&mut self, at: usize) -> Result<T, Exit>
     where
         T::Err: std::fmt::Display,
@@ -191,9 +217,22 @@ impl Words<'_> {
             stopped: self.choice("stopped"),
             highstate: self.choice("highstate"),
             jobs: self.given.option("jobs").and_then(|jobs| jobs.parse().ok()),
+            rehearse: self.given.flag("rehearse"),
+            unproven: match self.given.option("revert").is_none() || self.given.flag("revert") {
+                true => Unproven::Revert,
+                false => Unproven::Leave,
+            },
+            patience: Patience {
+                join: self.seconds("join-timeout").unwrap_or(Patience::default().join),
+                watchdog: self.seconds("watchdog"),
+            },
             allow_unshared: self.given.flag("allow-unshared"),
             plan_only: self.given.flag("plan"),
         })
+    }
+
+    fn seconds(&self, option: &str) -> Option<Duration> {
+        self.given.option(option).and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs)
     }
 
     /// The words of the table of tasks are the names these types have in settings.yaml as well.

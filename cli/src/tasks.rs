@@ -110,7 +110,7 @@ const HIGHSTATE: Opt = Opt {
     name: "highstate",
     kind: Kind::Choice(&["apply", "test", "none"]),
     default: "settings, else apply",
-    about: "run the highstate, rehearse it, or leave it out",
+    about: "run the highstate, only test it, or leave it out",
 };
 const ALLOW_UNSHARED: Opt = Opt {
     name: "allow-unshared",
@@ -123,6 +123,31 @@ const ADDRESS: Opt = Opt {
     kind: Kind::Text("ADDRESS"),
     default: "the new master's private address",
     about: "the address minions shall know the new master by: an IPv4, an IPv6 or a DNS name",
+};
+
+const REHEARSE: Opt = Opt {
+    name: "rehearse",
+    kind: Kind::Flag,
+    default: "no",
+    about: "render each highstate against the new master first, and switch only what would succeed",
+};
+const REVERT: Opt = Opt {
+    name: "revert",
+    kind: Kind::Flag,
+    default: "yes",
+    about: "put a stack back as it was where it does not answer the new master; no leaves it to be looked at",
+};
+const JOIN_TIMEOUT: Opt = Opt {
+    name: "join-timeout",
+    kind: Kind::Count,
+    default: "60",
+    about: "how many seconds a minion may take to connect to the new master and answer it",
+};
+const WATCHDOG: Opt = Opt {
+    name: "watchdog",
+    kind: Kind::Count,
+    default: "210 a node of the stack",
+    about: "after how many seconds a switched node puts itself back, unless bldr confirms the switch",
 };
 
 /// Options every task takes; they may stand before the task, too.
@@ -143,7 +168,7 @@ pub const GLOBAL: &[Opt] = &[
     Opt { name: "no-color", kind: Kind::Flag, default: "NO_COLOR", about: "no colour" },
 ];
 
-const REMASTER_OPTIONS: &[Opt] = &[PLAN, JOBS, STOPPED, HIGHSTATE, ALLOW_UNSHARED, ADDRESS];
+const REMASTER_OPTIONS: &[Opt] = &[PLAN, JOBS, STOPPED, HIGHSTATE, REHEARSE, REVERT, JOIN_TIMEOUT, WATCHDOG, ALLOW_UNSHARED, ADDRESS];
 
 /// Every task, in the order of the list.
 pub const TASKS: &[Task] = &[
@@ -163,6 +188,19 @@ pub const TASKS: &[Task] = &[
         options: &[],
     },
     Task {
+        name: "master.status",
+        about: "show where each node stands: everything that names a master, who gets an answer, and a verdict",
+        more: "Where to look first when something went wrong. The verdict is about the master the project files name, else \
+               the preferred one. docs/remastering.md says what each verdict means and what to type next.",
+        positionals: &[Positional { required: false, about: "only this stack", ..STACK }],
+        options: &[Opt {
+            name: "master",
+            kind: Kind::Text("MASTER"),
+            default: "what the project files name",
+            about: "the master the nodes should be on",
+        }],
+    },
+    Task {
         name: "master.share",
         about: "write the new master's address into the project files, for the team to see",
         more: "Shows the difference and asks before it writes. Only the address changes: comments and layout stay. \
@@ -173,8 +211,9 @@ pub const TASKS: &[Task] = &[
     Task {
         name: "master.remaster",
         about: "make one stack take its orders from a new master",
-        more: "Context, build vars, the minion's configuration and its trusted key name the new master afterwards, and the \
-               highstate has run. Run it again after any failure: what is done already is left alone.",
+        more: "Context, build vars, the minion's configuration and its trusted key name the new master afterwards, the minion \
+               answers it, and the highstate has run. A stack that does not answer is put back as it was, by itself even where \
+               bldr is gone. Run it again after any failure: what is done already is left alone.",
         positionals: &[STACK, NEW_MASTER],
         options: REMASTER_OPTIONS,
     },

@@ -173,6 +173,7 @@ impl Ports {
             inventory: &*self.inventory,
             contexts: &*self.stores.contexts,
             minions: &*self.minions,
+            masters: &*self.masters,
             sleepers: &*self.stores.sleepers,
             addresses: &place.addresses,
             // Looking is light, and most of it is waiting.
@@ -185,6 +186,7 @@ impl Ports {
         execute::Ports {
             contexts: &*self.stores.contexts,
             minions: &*self.minions,
+            masters: &*self.masters,
             power: &*self.power,
             sleepers: &*self.stores.sleepers,
             journal: &*self.stores.journal,

@@ -52,7 +52,14 @@ async fn fleet(transport: &str) -> Fleet {
     fs::create_dir_all(home.join(".cfn/contexts")).unwrap();
     let mut specs = Vec::new();
     for (master, address) in [("master-server--a", OLD), ("master-server--b", NEW)] {
-        let mut spec = InstanceSpec::new(master).file("/etc/salt/pki/master/master.pub", key(master), 0o644);
+        let mut spec = InstanceSpec::new(master)
+            .file("/etc/salt/pki/master/master.pub", key(master), 0o644)
+            // The new one lets nobody in who was not introduced.
+            .file(
+                "/etc/salt/master",
+                format!("interface: 0.0.0.0\nauto_accept: {}\n", if address == OLD { "True" } else { "False" }),
+                0o644,
+            );
         spec.private = Some(address.parse().unwrap());
         specs.push(spec);
     }

@@ -23,4 +23,5 @@ pub mod readiness;
 pub mod salt_version;
 pub mod soundness;
 pub mod stage;
+pub mod status;
 pub mod survey;

@@ -8,14 +8,20 @@ use crate::{
     build_vars::{BuildVars, BuildVarsError},
     context::Context,
     error::{PortError, PortErrorKind, PortResult},
-    fleet::{ContextFacts, Evidence, Fleet, Host, Instance, InstanceState, Node, NodeFiles, Problem, PublicKey, Reading, Stack, Standing},
+    fleet::{
+        ContextFacts, Evidence, Fleet, Host, Instance, InstanceState, KeyState, Node, NodeFiles, Problem, PublicKey, Reading, Stack,
+        Standing,
+    },
     minion_config,
     name::{ProjectName, StackName},
     ports::{ContextStore, Inventory, Masters, Minions, Sleeper, SleeperState, Sleepers},
 };
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
 
 /// Which of its addresses a node is connected to by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +161,23 @@ async fn read_masters(fleet: &mut Fleet, sources: &Sources<'_>, depth: &impl Fn(
     while let Some((name, standing)) = read.next().await {
         fleet.standings.insert(name, standing);
     }
+}
+
+/// Asks every master that was read which of the fleet's minions answer it; those it has let in are asked. A master that
+/// cannot be asked is left out.
+pub async fn answers(fleet: &Fleet, masters: &dyn Masters, within: Duration) -> BTreeMap<StackName, BTreeSet<String>> {
+    let nodes = fleet.stacks.values().flat_map(|stack| &stack.nodes).filter(|node| node.state == InstanceState::Running);
+    let known: BTreeSet<&str> = nodes.filter_map(|node| node.evidence.ok()?.minion_id.as_deref()).collect();
+    let asked = fleet.standings.iter().filter_map(|(master, standing)| {
+        let accepted = standing.ok()?.keys.iter().filter(|held| held.state == KeyState::Accepted && known.contains(&*held.id));
+        let ids: Vec<String> = accepted.map(|held| held.id.to_string()).collect();
+        Some((master.clone(), fleet.stacks.get(master)?.running()?.host()?, ids))
+    });
+    let asked = asked.map(|(master, host, ids)| async move {
+        let answered = if ids.is_empty() { Ok(BTreeSet::new()) } else { masters.ping(&host, &ids, within).await };
+        Some((master, answered.ok()?))
+    });
+    futures::future::join_all(asked).await.into_iter().flatten().collect()
 }
 
 /// The fleet as far as lists go: stacks with their nodes in order.

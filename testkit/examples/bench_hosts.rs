@@ -122,7 +122,11 @@ on "$1" "$2" 'sudo salt-call state.highstate --out=json --retcode-passthrough' >
         for (name, private) in MASTERS {
             let key = salt::made_up_key(name);
             let spec = InstanceSpec { private: Some(private), ..InstanceSpec::new(name) };
-            specs.push(spec.file("/etc/salt/master", "interface: 0.0.0.0\n", 0o644).file("/etc/salt/pki/master/master.pub", key, 0o644));
+            specs.push(spec.file("/etc/salt/master", "interface: 0.0.0.0\nauto_accept: True\n", 0o644).file(
+                "/etc/salt/pki/master/master.pub",
+                key,
+                0o644,
+            ));
         }
         for name in &names {
             let stack: StackName = name.parse()?;

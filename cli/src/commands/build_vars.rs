@@ -168,9 +168,9 @@ fn host(node: &Node) -> Result<Host, String> {
     node.host().ok_or_else(|| "it has no address to connect to".into())
 }
 
-async fn write(node: &Node, vars: &BuildVars, ports: &Ports) -> Result<(), PortError> {
+async fn write(node: &Node, vars: &str, ports: &Ports) -> Result<(), PortError> {
     let nowhere = |problem| PortError::new(PortErrorKind::Unreachable, node.name.to_string(), problem);
-    ports.minions.write_build_vars(&host(node).map_err(nowhere)?, &vars.encode()).await
+    ports.minions.write_build_vars(&host(node).map_err(nowhere)?, vars).await
 }
 
 fn decoded(encoded: Option<&str>) -> Result<BuildVars, BuildVarsError> {
@@ -182,15 +182,13 @@ fn checked(encoded: Option<&str>) -> Result<(), BuildVarsError> {
 }
 
 /// What to write, where the build vars are not what the context makes of them.
-fn refreshed(context: &Context, node: &Node, encoded: Option<&str>) -> Result<Option<BuildVars>, String> {
-    let fresh = decoded(encoded).and_then(|old| old.refreshed(context, node.name.stack(), node.name.number()));
-    let fresh = fresh.map_err(|error| format!("{error}; 'buildvars.fix:{}' writes them anew", node.name.stack()))?;
-    let same = encoded.is_some_and(|encoded| encoded == fresh.encode());
-    Ok((!same).then_some(fresh))
+fn refreshed(context: &Context, node: &Node, encoded: Option<&str>) -> Result<Option<String>, String> {
+    let fresh = BuildVars::brought_up_to_date(encoded, context, &node.name);
+    fresh.map_err(|error| format!("{error}; 'buildvars.fix:{}' writes them anew", node.name.stack()))
 }
 
 /// What to write, where the build vars are broken. Some contexts lack the name of their stack, and every node needs it.
-fn fixed(context: &Context, node: &Node, encoded: Option<&str>) -> Result<Option<BuildVars>, String> {
+fn fixed(context: &Context, node: &Node, encoded: Option<&str>) -> Result<Option<String>, String> {
     if checked(encoded).is_ok() {
         return Ok(None);
     }
@@ -199,5 +197,5 @@ fn fixed(context: &Context, node: &Node, encoded: Option<&str>) -> Result<Option
     let context = Context::parse(&Value::Object(named).to_string()).map_err(|error| error.to_string())?;
     let vars = BuildVars::derived(&context, &node.name);
     let unfit = |error: BuildVarsError| format!("what the context makes of them is no good either: {error}");
-    vars.check().map(|()| Some(vars)).map_err(unfit)
+    vars.check().map(|()| Some(vars.encode())).map_err(unfit)
 }

@@ -10,6 +10,7 @@ pub mod remaster_all;
 pub mod sandbox;
 pub mod share;
 pub mod stacks;
+pub mod status;
 pub mod task_list;
 
 use crate::{
@@ -47,6 +48,7 @@ pub async fn run(request: Request, session: &mut Session) -> Result<Code, Exit> 
     let ended = match request {
         Request::Stacks => stacks::list(&ports, session).await,
         Request::Masters => masters::list(&ports, session).await,
+        Request::Status(wanted) => status::show(&wanted, &ports, session).await,
         Request::Share(share) => share::share(&share, &ports, session).await,
         Request::Remaster(remaster) => remaster_all::remaster(&remaster, &ports, session).await,
         Request::BuildVars(stack, task) => build_vars::run(&stack, task, &ports, session).await,

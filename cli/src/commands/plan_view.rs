@@ -9,6 +9,7 @@ use bldr_core::{
     ports::HighstateMode,
 };
 use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A plan as it is shown. As JSON: docs/json.md.
 #[derive(Debug, Serialize)]
@@ -20,6 +21,7 @@ pub struct PlanView {
     unshared: Vec<StackName>,
     lanes: Vec<LaneView>,
     skipped: Vec<ReasonView>,
+    old_keys: BTreeMap<StackName, BTreeSet<String>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -69,7 +71,11 @@ impl PlanView {
             unshared: plan.unshared.clone(),
             lanes: Vec::new(),
             skipped: Vec::new(),
+            old_keys: BTreeMap::new(),
         };
+        for (master, keys) in &plan.old_keys {
+            view.old_keys.insert(master.clone(), keys.iter().map(|key| key.id.to_string()).collect());
+        }
         plan.lanes.iter().for_each(|lane| view.add(lane));
         plan.untouched.iter().for_each(|(stack, why)| view.skip(stack.as_str(), Kind::Untouched, why.to_string()));
         fleet.unnamed.iter().for_each(|(tag, why)| view.skip(tag, Kind::Unnamed, why.clone()));
@@ -126,6 +132,9 @@ impl PlanView {
             table.row([lane.project.to_string(), work.stack.to_string(), nodes(work), because.join(", ")]);
         }
         push(&mut text, "", &table);
+        let mut table = Table::new(["MASTER", "KEYS OF MINIONS THAT LEFT IT"]);
+        self.old_keys.iter().for_each(|(master, ids)| table.row([master.to_string(), ids.iter().cloned().collect::<Vec<_>>().join(", ")]));
+        push(&mut text, "to remove:\n", &table);
         let titles =
             [("cannot be done", Kind::Blocked), ("held", Kind::Held), ("not touched", Kind::Untouched), ("no stacks", Kind::Unnamed)];
         for (title, kind) in titles {
@@ -158,6 +167,8 @@ fn in_words(difference: Difference) -> &'static str {
         Difference::BuildVars => "build vars",
         Difference::Configuration => "configuration",
         Difference::TrustedKey => "trusted key",
+        Difference::Connection => "connection",
+        Difference::Unconfirmed => "not confirmed",
         Difference::HighstateDue => "highstate due",
         Difference::Asleep => "stopped, not asked",
         Difference::LeftRunning => "left running by an earlier run",

@@ -70,15 +70,20 @@ async fn prepared(request: &Remaster, ports: &Ports, session: &Session) -> Resul
     let master = master(&fleet, request, ports).await?;
     let wanted = Request {
         scope: request.scope.clone(),
-        master: master.stack.clone(),
-        address: master.address.clone(),
-        key: master.key.fingerprint(),
+        master: master.clone(),
         stopped: request.stopped.unwrap_or(settings.stopped),
         highstate: request.highstate.unwrap_or(settings.highstate),
+        rehearse: request.rehearse,
+        unproven: request.unproven,
+        patience: request.patience,
         ignored_projects: settings.ignore.projects.clone(),
         ignored_stacks: settings.ignore.stacks.clone(),
     };
-    survey::deepen(&mut fleet, &sources, |stack| {
+    survey::deepen(&mut fleet, &sources, Some(&master.address), |stack| {
+        // The other masters may hold keys of minions that have left them.
+        if stack.is_master() && *stack != master.stack {
+            return Depth::Nodes;
+        }
         let in_scope = match &request.scope {
             Scope::Fleet => true,
             Scope::One(only) => stack == only,
@@ -161,19 +166,22 @@ async fn run(request: &Remaster, prepared: &Prepared, ports: &Ports, session: &m
     if let Some(exit) = unshared(request, &prepared.plan, &prepared.projects) {
         return Err(exit);
     }
-    if request.scope == Scope::Fleet && prepared.view.stacks() > 0 {
+    if request.scope == Scope::Fleet && !prepared.plan.is_empty() {
         if session.screen.format() == Format::Text {
             session.screen.note(&prepared.view.text());
         }
-        let stacks = counted(prepared.view.stacks(), "stack");
-        session.terminal.confirm(&format!("Re-master {stacks} to {}?", prepared.plan.master))?;
+        let question = match prepared.view.stacks() {
+            0 => "Remove these old keys?".to_owned(),
+            stacks => format!("Re-master {} to {}?", counted(stacks, "stack"), prepared.plan.master),
+        };
+        session.terminal.confirm(&question)?;
     }
     let run = Run {
         id: run_id(ports.stores.clock.now()),
         cloud: session.place.settings.cloud.name().into(),
         command: session.typed.clone(),
         allow_unshared: request.allow_unshared && !prepared.plan.unshared.is_empty(),
-        key: prepared.master.key.clone(),
+        master: prepared.master.clone(),
         jobs: request.jobs.unwrap_or(session.place.settings.jobs as usize),
         addresses: session.place.settings.addresses(),
     };

@@ -16,14 +16,24 @@ pub fn of_event(event: &Event) -> Option<String> {
             format!("run {run}: {} of {} to {master} at {address}{unshared}", counted(stacks, "stack"), counted(lanes.len(), "project"))
         }
         Event::StackStarted { .. } | Event::StepStarted { .. } | Event::RunFinished { .. } => return None,
-        Event::StepFinished { stack, node, action, change, millis, detail } => {
+        // What looks and changes nothing is worth a line where it fails.
+        Event::StepFinished { action: Action::Examine, .. } => return None,
+        Event::StepFinished { stack, node, action, change, millis, detail, states } => {
             // What has something to say for itself says whether anything changed.
-            let change = if *change == Change::NotNeeded && detail.is_none() { ": was so already" } else { "" };
+            let looked = matches!(action, Action::Prove | Action::ProveOld);
+            let change = if *change == Change::NotNeeded && detail.is_none() && !looked { ": was so already" } else { "" };
             let detail = detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+            let changed = states.as_ref().map(|states| states.changed.join(", ")).filter(|changed| !changed.is_empty());
+            let detail = detail + &changed.map(|changed| format!(" ({changed})")).unwrap_or_default();
             format!("{}: {}{change}{detail} ({})", place(stack, node.as_ref()), done(*action), duration(*millis))
         }
-        Event::StepFailed { stack, node, action, reason, millis } => {
-            format!("{}: {} failed: {reason} ({})", place(stack, node.as_ref()), action.doing(), duration(*millis))
+        Event::StepFailed { stack, node, action, reason, millis, states } => {
+            let output = states.as_ref().and_then(|states| states.output.as_ref());
+            let output = output.map(|file| format!("; all of it is in {file}")).unwrap_or_default();
+            format!("{}: {} failed: {reason}{output} ({})", place(stack, node.as_ref()), action.doing(), duration(*millis))
+        }
+        Event::OldKeysRemoved { master, ids, millis } => {
+            format!("{master}: {} of minions that left it removed ({})", counted(ids.len(), "key"), duration(*millis))
         }
         Event::StackFinished { stack, outcome, reason, millis } => {
             let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -42,9 +52,16 @@ fn done(action: Action) -> &'static str {
     match action {
         Action::Start => "started",
         Action::RewriteContext => "context rewritten",
-        Action::RefreshBuildVars => "build vars refreshed",
+        Action::Examine => "examined",
+        Action::Introduce => "introduced",
+        Action::Rehearse => "highstate rehearsed",
         Action::Repoint => "repointed",
+        Action::Prove => "answers its new master",
+        Action::Confirm => "confirmed",
         Action::Highstate => "highstate",
+        Action::Revert => "put back",
+        Action::RestoreContext => "context restored",
+        Action::ProveOld => "back",
         Action::Stop => "stopped again",
     }
 }

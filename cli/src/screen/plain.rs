@@ -46,7 +46,7 @@ pub(super) fn style(event: &Event) -> Style {
     let plain = Style::new();
     match event {
         Event::StackFinished { outcome: Outcome::Remastered, .. } => plain.green(),
-        Event::StackFinished { outcome: Outcome::Failed, .. } | Event::StepFailed { .. } => plain.red(),
+        Event::StackFinished { outcome: Outcome::Failed | Outcome::RolledBack, .. } | Event::StepFailed { .. } => plain.red(),
         Event::StackFinished { outcome: Outcome::Held | Outcome::Interrupted, .. } | Event::Warning { .. } => plain.yellow(),
         _ => plain,
     }

@@ -37,6 +37,7 @@ fn run() -> Vec<Record> {
             change: Change::NotNeeded,
             millis: 12,
             detail: None,
+            states: None,
         },
         step_started("harbor--ci", Some(1), Action::Highstate),
         Event::Warning { message: "harbor--ci--1: the clock is off".into() },
@@ -47,6 +48,7 @@ fn run() -> Vec<Record> {
             change: Change::Made,
             millis: 65_432,
             detail: Some("12 states, 3 changed".into()),
+            states: None,
         },
         Event::StepFailed {
             stack: "harbor--ci".parse().unwrap(),
@@ -54,6 +56,7 @@ fn run() -> Vec<Record> {
             action: Action::Highstate,
             reason: "2 of 12 states failed: nginx, php".into(),
             millis: 4_321,
+            states: None,
         },
         finished("beacon--ci", Outcome::Remastered, None, 70_000),
         finished("harbor--ci", Outcome::Failed, Some("2 of 12 states failed: nginx, php"), 9_000),
