@@ -85,20 +85,24 @@ fn unasked(fleet: &Fleet, answers: &BTreeMap<StackName, std::collections::BTreeS
     why.collect()
 }
 
+/// Masters by their instance ids, which is what tells them apart: a row has six of them.
 fn text(view: &StatusView<'_>) -> String {
+    let short = |name: &str| name.strip_prefix("master-server--").unwrap_or(name).to_owned();
     let mut table =
         Table::new(["NODE", "CONTEXT", "BUILD VARS", "CONFIGURATION", "TRUSTED KEY", "CONNECTED", "ANSWERS", "VERDICT", "NOTE"]);
     for row in view.nodes {
-        let cell = |place: &Option<String>| place.clone().unwrap_or_else(|| "-".into());
-        let list = |names: Vec<String>| if names.is_empty() { "-".into() } else { names.join(",") };
+        let cell = |place: &Option<String>| place.as_deref().map_or_else(|| "-".into(), short);
+        let list = |names: &[String]| {
+            if names.is_empty() { "-".into() } else { names.iter().map(|name| short(name)).collect::<Vec<_>>().join(",") }
+        };
         table.row([
             row.node.to_string(),
-            list(row.context.clone()),
+            list(&row.context),
             cell(&row.build_vars),
             cell(&row.configuration),
             cell(&row.trusted_key),
-            list(row.connection.clone()),
-            list(row.answers.iter().map(ToString::to_string).collect()),
+            list(&row.connection),
+            list(&row.answers.iter().map(ToString::to_string).collect::<Vec<_>>()),
             row.verdict.to_string(),
             row.note.clone().unwrap_or_default(),
         ]);
