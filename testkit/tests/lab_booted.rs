@@ -109,7 +109,12 @@ async fn a_master_and_two_minions_answer_and_a_highstate_names_its_master() {
         until_answers(&hosts[0], id, SOON).await.unwrap();
     }
     println!("both minions answer after {:.1} s", began.elapsed().as_secs_f64());
+    assert!(answers(&hosts[0], "n1").await.unwrap());
+    // One that it has never heard of, one that is off, and a master that cannot ask.
     assert!(!answers(&hosts[0], "n3").await.unwrap());
+    hosts[2].kill().await.unwrap();
+    assert!(!answers(&hosts[0], "n2").await.unwrap());
+    assert!(answers(&hosts[1], "n1").await.is_err());
     let output = lab.ssh(&hosts[1], "sudo salt-call state.highstate --out=json --retcode-passthrough").await.unwrap();
     assert!(output.status.success(), "{output:?}");
     let ran = hosts[1].read("/etc/highstate-ran").await.unwrap().unwrap();

@@ -2,14 +2,11 @@
 //! by the test, and not by who comes first.
 
 use super::{
-    error::{LabError, LabResult, Trying, succeeded},
+    error::{LabResult, Trying, succeeded},
     host::Host,
     spec::HostFile,
 };
-use std::{
-    fmt::Display,
-    time::{Duration, Instant},
-};
+use std::{fmt::Display, process::Output, time::Duration};
 use tokio::process::Command;
 
 /// An RSA key, as Salt's masters and minions have theirs.
@@ -134,38 +131,28 @@ impl Minion {
 /// # Errors
 /// When the host is not up, or its master does not run.
 pub async fn answers(master: &Host, id: &str) -> LabResult<bool> {
-    // Its own limit first; the other is for a master that hangs.
-    let line = r#"timeout --kill-after=1 30 salt --out=json --static --timeout=3 "$1" test.ping"#;
-    let output = master.exec(&["/bin/sh", "-c", line, "answers", id]).await?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    // Above the reply it may say that nobody of that name has ever been accepted.
-    let reply = said.find('{').map_or("", |begin| &said[begin..]);
-    match serde_json::from_str::<serde_json::Value>(reply) {
-        Ok(reply) if reply.is_object() => Ok(reply[id] == true),
-        _ => {
-            let errors = String::from_utf8_lossy(&output.stderr);
-            let what = format_args!("{}: salt {id} test.ping", master.name());
-            Err(LabError::broken(what, format_args!("{}, {} {}", output.status, said.trim(), errors.trim())))
-        }
+    let output = ask(master, id, Duration::ZERO).await?;
+    if output.status.code() == Some(NOBODY) {
+        return Ok(false);
     }
+    succeeded(format_args!("{} asks {id}", master.name()), output).map(|_| true)
 }
 
-/// Waits until a minion answers its master.
+/// Waits until a minion answers its master, which need not run yet.
 ///
 /// # Errors
 /// When it does not within that time; with what the master said last.
 pub async fn until_answers(master: &Host, id: &str, within: Duration) -> LabResult<()> {
-    let deadline = Instant::now() + within;
-    loop {
-        // A master that is not up yet cannot be asked.
-        let last = answers(master, id).await;
-        if matches!(last, Ok(true)) {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            return Err(LabError::broken(format_args!("{id} does not answer {}", master.name()), format_args!("{last:?}")));
-        }
-        // Nothing tells when a minion has found its master.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    succeeded(format_args!("{} asks {id} for {within:?}", master.name()), ask(master, id, within).await?).map(drop)
+}
+
+/// What `ask_minion.py` ends with when the master has asked and nobody has answered.
+const NOBODY: i32 = 3;
+
+async fn ask(master: &Host, id: &str, within: Duration) -> LabResult<Output> {
+    // A master that hangs is given up on the host itself, where nothing is left of the question.
+    let limit = (within + Duration::from_secs(45)).as_secs().to_string();
+    let within = within.as_secs_f64().to_string();
+    let command = ["timeout", "--kill-after=1", &limit, "/opt/saltstack/salt/bin/python3", "-", id, &within];
+    master.exec_with(&command, include_bytes!("../../lab/ask_minion.py")).await
 }
