@@ -30,6 +30,8 @@ install_packages() {
     local programs=(cc:build-essential pkg-config:pkg-config git:git shellcheck:shellcheck ssh:openssh-client python3:python3)
     if [[ $lab == yes ]]; then
         programs+=(sshd:openssh-server sudo:sudo ip:iproute2 unshare:util-linux pkill:procps)
+        programs+=(systemd-nspawn:systemd-container mmdebstrap:mmdebstrap)
+        [[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || missing+=(debian-archive-keyring)
     fi
     for row in "${programs[@]}"; do
         program=${row%%:*} package=${row#*:}
@@ -130,6 +132,11 @@ export BLDR_VENV
 if [[ $lab == yes ]] && ! { [[ $EUID == 0 ]] && unshare --net --mount --uts --pid --fork true 2>/dev/null; }; then
     failed+=("the lab: it needs root and namespaces; run this as root, or with --without-lab")
     lab=no
+fi
+if [[ $lab == yes ]]; then
+    say "the Debian of the lab's booted hosts"
+    BLDR_TREE=$(testkit/lab/tree.sh)
+    export BLDR_TREE
 fi
 tests=(--workspace --all-features)
 [[ $lab == yes ]] || tests+=(-E 'not binary(/^(lab|fleet_on)_/)')

@@ -48,5 +48,15 @@ exec 3<&- 4>&-
 while kill -0 "$life" 2>/dev/null; do wait "$life" || true; done
 
 kill -9 -1 2>/dev/null || true
+# Control groups belong to no namespace and outlive their processes. Nothing tells when the last of those is gone.
+for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do
+  groups=$hierarchy/$(basename "$dir")
+  tries=0
+  while [ -d "$groups" ] && [ $tries -lt 500 ]; do
+    find "$groups" -depth -type d -exec rmdir {} \; 2>/dev/null || true
+    tries=$((tries + 1))
+    sleep 0.01
+  done
+done
 umount -l "$dir/fs"
 rm -rf "$dir"

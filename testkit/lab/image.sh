@@ -39,8 +39,6 @@ echo 'ubuntu ALL=(ALL) NOPASSWD:ALL' >etc/sudoers.d/90-cloud-init-users
 chmod 440 etc/sudoers.d/90-cloud-init-users
 mkdir -m 750 home/ubuntu
 mkdir -m 700 home/ubuntu/.ssh
-cp "$dir/key.pub" home/ubuntu/.ssh/authorized_keys
-chmod 600 home/ubuntu/.ssh/authorized_keys
 chown -R 1000:1000 home/ubuntu
 
 install -m 755 "$here/systemctl" "$usr/bin/systemctl"

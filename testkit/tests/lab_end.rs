@@ -8,7 +8,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::Ipv4Addr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -49,6 +49,29 @@ fn in_namespaces(wanted: &[String]) -> Vec<String> {
     processes.map(|entry| entry.path()).filter(|p| is_in(p, "net") || is_in(p, "mnt")).map(|p| p.display().to_string()).collect()
 }
 
+/// The control groups of a lab, in whichever hierarchies this machine has.
+fn cgroups(lab: &str) -> Vec<PathBuf> {
+    let hierarchies = ["", "unified", "systemd"].map(|hierarchy| Path::new("/sys/fs/cgroup").join(hierarchy).join(lab));
+    hierarchies.into_iter().filter(|groups| groups.exists()).collect()
+}
+
+/// The network interfaces of this machine itself.
+fn interfaces() -> Vec<String> {
+    names("/sys/class/net")
+}
+
+/// What systemd-nspawn leaves behind where it is not kept from it.
+fn run() -> Vec<String> {
+    [names("/run/systemd"), names("/run/systemd/nspawn"), names("/var/lib/machines")].concat()
+}
+
+fn names(folder: &str) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
 /// Not a test of its own: the process that the next one kills. It prints where its lab is, and waits for its end.
 #[tokio::test]
 async fn victim() {
@@ -57,13 +80,15 @@ async fn victim() {
     }
     let lab = Lab::new().await.unwrap();
     let host = lab.host(HostSpec::new("a", ADDRESS)).await.unwrap();
+    let booted = lab.host(HostSpec::new("b", Ipv4Addr::new(10, 77, 1, 2)).booted()).await.unwrap();
     let mut program = lab.spawn_in_hub("sleep", &["infinity"], &[]).unwrap();
-    println!("VICTIM {} {} {} {}", lab.dir().display(), lab.pid(), host.pid(), program.pid().await.unwrap());
+    println!("VICTIM {} {} {} {} {}", lab.dir().display(), lab.pid(), host.pid(), booted.pid(), program.pid().await.unwrap());
     std::future::pending::<()>().await;
 }
 
 #[test]
 fn nothing_is_left_of_a_lab_whose_process_was_killed() {
+    let (interfaces, run) = (interfaces(), run());
     let mut victim = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "victim", "--nocapture"])
         .env("BLDR_LAB_VICTIM", "1")
@@ -79,6 +104,8 @@ fn nothing_is_left_of_a_lab_whose_process_was_killed() {
         .flat_map(|pid| ["net", "mnt"].map(|kind| fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap().display().to_string()))
         .collect();
     assert!(in_namespaces(&namespaces).len() >= 5, "{:?}", in_namespaces(&namespaces));
+    let name = Path::new(dir).file_name().unwrap().to_str().unwrap();
+    assert!(!cgroups(name).is_empty());
 
     victim.kill().unwrap();
     victim.wait().unwrap();
@@ -88,6 +115,9 @@ fn nothing_is_left_of_a_lab_whose_process_was_killed() {
         assert!(!Path::new("/proc").join(pid).exists(), "{pid} still runs");
     }
     assert!(!fs::read_to_string("/proc/self/mountinfo").unwrap().contains(dir));
+    eventually("control groups are left", || cgroups(name).is_empty());
+    assert_eq!(self::interfaces(), interfaces);
+    assert_eq!(self::run(), run);
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{ChildStdin, ChildStdout},
     sync::oneshot,
+    task::JoinHandle,
 };
 
 /// The region everything is in.
@@ -162,24 +163,38 @@ fn credentials() -> Vec<(String, String)> {
 
 /// Hands out replies and throws switches, in moto's order: a switch is announced before the reply to whoever threw it.
 async fn listen(mut lines: Lines<BufReader<ChildStdout>>, waiting: Waiting, machines: Machines) {
+    // Starting a booted host takes seconds: they start side by side, each does in turn what its switch says.
+    let mut switching: HashMap<Ec2Id, JoinHandle<()>> = HashMap::new();
     while let Ok(Some(line)) = lines.next_line().await {
         let Ok(said) = serde_json::from_str::<Value>(&line) else { continue };
         if let Some(id) = said["id"].as_u64() {
+            for (_, switched) in switching.drain() {
+                let _ = switched.await;
+            }
             let answer = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
             let reply = said["error"].as_str().map_or_else(|| Ok(said["reply"].clone()), |error| Err(error.to_owned()));
             answer.map(|answer| answer.send(reply));
         } else if let Some(id) = said["power"].as_str() {
-            let host = machines.lock().unwrap_or_else(PoisonError::into_inner).get(&Ec2Id(id.into())).cloned();
+            let id = Ec2Id(id.into());
+            let host = machines.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
             if let Some(host) = host {
-                // A host that a test has killed stays dead, whatever its switch says.
-                let _ = match said["state"].as_str() {
-                    Some("running") => host.power_on(said["public"].as_str().and_then(|ip| ip.parse().ok())).await,
-                    Some("stopped") => host.power_off().await,
-                    _ => host.kill().await,
-                };
+                let before = switching.remove(&id);
+                switching.insert(id, tokio::spawn(switch(before, host, said)));
             }
         }
     }
     // Whoever still waits learns by this that nobody will answer.
     waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
+/// What cannot be switched, as a host that does not come up, is seen by whoever uses it.
+async fn switch(before: Option<JoinHandle<()>>, host: Host, said: Value) {
+    if let Some(before) = before {
+        let _ = before.await;
+    }
+    let _ = match said["state"].as_str() {
+        Some("running") => host.power_on(said["public"].as_str().and_then(|ip| ip.parse().ok())).await,
+        Some("stopped") => host.power_off().await,
+        _ => host.kill().await,
+    };
 }

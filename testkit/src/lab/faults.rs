@@ -4,6 +4,7 @@ use super::{
     error::LabResult,
     host::Host,
     inside::{Running, children, entering, send},
+    spec::HostKind,
 };
 use std::{fs, net::Ipv4Addr, process::Stdio};
 
@@ -18,6 +19,10 @@ impl Host {
     /// # Errors
     /// When the host is dead.
     pub async fn freeze(&self) -> LabResult<()> {
+        // The first process cannot be reached from inside, and a booted host's would go on: it has timers.
+        if self.0.kind == HostKind::Booted {
+            send("STOP", self.0.inside()?);
+        }
         // Twice: a process may have been made while the first was under way.
         self.signal_all("STOP").await?;
         self.signal_all("STOP").await
@@ -29,13 +34,16 @@ impl Host {
     /// When the host is dead.
     pub async fn thaw(&self) -> LabResult<()> {
         self.signal_all("CONT").await?;
+        if self.0.kind == HostKind::Booted {
+            send("CONT", self.0.inside()?);
+        }
         self.wake_entrances();
         Ok(())
     }
 
     /// A number of -1 means all processes of the caller's pid namespace but its first and the caller.
     async fn signal_all(&self, signal: &str) -> LabResult<()> {
-        let mut command = entering(self.pid());
+        let mut command = entering(self.0.inside()?);
         command.args(["/bin/sh", "-c", &format!("kill -{signal} -1 2>/dev/null; true")]);
         Running::start(command, Stdio::null())?.wait_with_output().await.map(drop)
     }
@@ -87,21 +95,7 @@ impl Host {
         self.shell(&line).await.map(drop)
     }
 
-    /// What stopping an instance does: nothing runs, nothing answers, the public address is given back.
-    pub(super) async fn power_off(&self) -> LabResult<()> {
-        self.change_public(None).await?;
-        self.drop_all_traffic().await?;
-        self.freeze().await
-    }
-
-    /// What starting it does, with the public address it has from now on.
-    pub(super) async fn power_on(&self, public: Option<Ipv4Addr>) -> LabResult<()> {
-        self.change_public(public).await?;
-        self.restore_traffic().await?;
-        self.thaw().await
-    }
-
-    async fn change_public(&self, to: Option<Ipv4Addr>) -> LabResult<()> {
+    pub(super) async fn change_public(&self, to: Option<Ipv4Addr>) -> LabResult<()> {
         let from = self.public();
         if from != to {
             let part = |verb, address: Option<Ipv4Addr>| address.map_or(String::new(), |a| format!("ip addr {verb} {a}/32 dev eth0;"));

@@ -1,139 +1,29 @@
 //! What is a host of the lab? A machine of its own to everything that looks at it: addresses, sshd, processes, disk.
 
 use super::{
-    error::{LabError, LabResult, Trying, succeeded},
-    inside::{Running, children, entering, send},
+    error::{LabResult, Trying, succeeded},
+    hub::Ground,
+    inside::{Running, entering},
+    machine::Machine,
+    spec::HostSpec,
 };
 use std::{
-    fs::{self, File},
+    fs,
     net::Ipv4Addr,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::{Path, PathBuf},
     process::{Output, Stdio},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, PoisonError},
 };
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-    time::timeout,
-};
+use tokio::process::Command;
 
-/// A file that is there before the host's sshd is.
+/// A host. Clones are the same host; it dies by [`Host::kill`] and with its lab.
 #[derive(Debug, Clone)]
-pub struct HostFile {
-    /// Where, absolute.
-    pub path: String,
-    /// Its content.
-    pub bytes: Vec<u8>,
-    /// Its mode; the owner is root.
-    pub mode: u32,
-}
-
-/// How much of a machine a host is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum HostKind {
-    /// sshd, sudo, and stand-ins for Salt and systemctl: hundreds of them fit.
-    #[default]
-    Light,
-}
-
-/// What a host should be.
-#[derive(Debug, Clone)]
-pub struct HostSpec {
-    /// Its name, unique in the lab.
-    pub name: String,
-    /// Its address on the bridge, in 10.77.0.0/16 and not 10.77.0.1; unique in the lab.
-    pub private: Ipv4Addr,
-    /// A second address it answers to, as EC2's public ones.
-    pub public: Option<Ipv4Addr>,
-    /// Files it starts with. `/etc/salt/minion` and `/etc/salt/master` start the daemon they configure.
-    pub files: Vec<HostFile>,
-    /// How much of a machine it is.
-    pub kind: HostKind,
-}
-
-impl HostSpec {
-    /// A light host with one address and no files.
-    pub fn new(name: impl Into<String>, private: Ipv4Addr) -> Self {
-        Self { name: name.into(), private, public: None, files: Vec::new(), kind: HostKind::Light }
-    }
-    /// Gives it a public address.
-    #[must_use]
-    pub fn public(mut self, address: Ipv4Addr) -> Self {
-        self.public = Some(address);
-        self
-    }
-    /// Gives it a file.
-    #[must_use]
-    pub fn file(mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>, mode: u32) -> Self {
-        self.files.push(HostFile { path: path.into(), bytes: bytes.into(), mode });
-        self
-    }
-}
-
-/// A host that is up. Clones are the same host; it dies by [`Host::kill`] and with its lab.
-#[derive(Debug, Clone)]
-pub struct Host(Arc<Machine>);
-
-#[derive(Debug)]
-struct Machine {
-    name: String,
-    private: Ipv4Addr,
-    public: Mutex<Option<Ipv4Addr>>,
-    /// Its first process, as this machine counts.
-    pid: u32,
-    /// Its disk, seen through the hub.
-    disk: PathBuf,
-    life: tokio::sync::Mutex<Child>,
-}
-
-/// Long enough for a machine that is busy with three hundred others.
-const UP_WITHIN: Duration = Duration::from_secs(90);
+pub struct Host(pub(super) Arc<Machine>);
 
 impl Host {
-    pub(super) async fn new(hub: u32, lab: &Path, port: &str, spec: HostSpec) -> LabResult<Self> {
-        let name = spec.name;
-        let HostKind::Light = spec.kind;
-        let folder = lab.join("hosts").join(&name);
-        fs::create_dir(&folder).trying(format_args!("a host called {name}"))?;
-        place(&folder.join("files"), &spec.files)?;
-        let log = folder.join("log");
-
-        let mut command = entering(hub);
-        command.args(["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child"]).arg(super::hub::data().join("host.sh"));
-        command.arg(lab).args([&name, port]).arg(spec.private.to_string());
-        command.arg(spec.public.map(|address| address.to_string()).unwrap_or_default());
-        let errors = File::create(folder.join("log.start")).trying(log.display())?;
-        let mut life = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).spawn().trying("nsenter")?;
-        let mut said = String::new();
-        if let Some(stdout) = life.stdout.take() {
-            let mut lines = BufReader::new(stdout);
-            let _ = timeout(UP_WITHIN, lines.read_line(&mut said)).await;
-        }
-        // nsenter, then unshare, then the host's own first process.
-        let unshare = life.id().and_then(|nsenter| children(nsenter).first().copied());
-        let first = unshare.and_then(|unshare| children(unshare).first().copied());
-        let disk = PathBuf::from(format!("/proc/{hub}/root{}", lab.join("fs/hosts").join(&name).join("upper").display()));
-        match (said.trim(), first) {
-            ("ready", Some(pid)) => Ok(Self(Arc::new(Machine {
-                name,
-                private: spec.private,
-                public: Mutex::new(spec.public),
-                pid,
-                disk,
-                life: tokio::sync::Mutex::new(life),
-            }))),
-            _ => {
-                let logs =
-                    [folder.join("log.start"), log, disk.join("var/log/auth.log")].map(|p| fs::read_to_string(p).unwrap_or_default());
-                if let Some(pid) = first {
-                    send("KILL", pid);
-                }
-                Err(LabError::broken(format_args!("host {name} did not come up"), logs.concat().trim()))
-            }
-        }
+    pub(super) async fn new(ground: &Arc<Ground>, spec: HostSpec) -> LabResult<Self> {
+        let machine = Machine::new(ground, spec)?;
+        machine.start().await?;
+        Ok(Self(Arc::new(machine)))
     }
 
     /// Its name.
@@ -146,14 +36,15 @@ impl Host {
     }
     /// The public address it has at the moment.
     pub fn public(&self) -> Option<Ipv4Addr> {
-        *self.0.public.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.public()
     }
     pub(super) fn note_public(&self, address: Option<Ipv4Addr>) {
         *self.0.public.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
-    /// Its first process, as this machine counts: who lists its namespaces starts here.
+    /// Its first process, as this machine counts: who lists its namespaces starts here. Another one after each start; of a
+    /// host that is off the last one it had.
     pub fn pid(&self) -> u32 {
-        self.0.pid
+        self.0.pid()
     }
 
     /// Runs a program on the host as root, with nothing of the test's environment.
@@ -169,14 +60,14 @@ impl Host {
     /// # Errors
     /// As [`Host::exec`].
     pub async fn exec_with<A: AsRef<std::ffi::OsStr>>(&self, args: &[A], input: &[u8]) -> LabResult<Output> {
-        Running::start(self.entering(args), Stdio::piped())?.feed(input).await
+        Running::start(self.entering(args)?, Stdio::piped())?.feed(input).await
     }
 
-    fn entering<A: AsRef<std::ffi::OsStr>>(&self, args: &[A]) -> Command {
-        let mut command = entering(self.0.pid);
+    fn entering<A: AsRef<std::ffi::OsStr>>(&self, args: &[A]) -> LabResult<Command> {
+        let mut command = entering(self.0.inside()?);
         command.args(["-r", "-w", "--", "env", "-i", "HOME=/root", "LANG=C.UTF-8"]);
         command.arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").args(args);
-        command
+        Ok(command)
     }
 
     /// Runs a line of shell on the host as root and returns what it wrote.
@@ -229,31 +120,4 @@ impl Host {
         let key = self.host_key()?;
         Ok([Some(self.private()), self.public()].into_iter().flatten().map(|address| format!("{address} {key}\n")).collect())
     }
-
-    /// Ends it as a power cut does: every process is gone when this returns, its addresses answer nobody.
-    ///
-    /// # Errors
-    /// When the system does not say that it is dead.
-    pub async fn kill(&self) -> LabResult<()> {
-        let mut life = self.0.life.lock().await;
-        if life.try_wait().trying("nsenter")?.is_none() {
-            send("KILL", self.0.pid);
-            life.wait().await.trying("nsenter")?;
-        }
-        Ok(())
-    }
-}
-
-fn place(root: &Path, files: &[HostFile]) -> LabResult<()> {
-    for file in files {
-        let path = root.join(file.path.trim_start_matches('/'));
-        let write = || {
-            fs::create_dir_all(path.parent().unwrap_or(root))?;
-            let mut open = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-            std::io::Write::write_all(&mut open, &file.bytes)?;
-            open.set_permissions(fs::Permissions::from_mode(file.mode))
-        };
-        write().trying(path.display())?;
-    }
-    Ok(())
 }

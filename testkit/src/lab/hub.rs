@@ -9,6 +9,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 /// The top namespaces of a lab. When this is dropped, or the process that holds it ends however it ends, everything in
@@ -20,6 +21,32 @@ pub(super) struct Hub {
     life: Option<ChildStdin>,
     /// The hub's first process, as this machine counts.
     pub(super) pid: u32,
+}
+
+/// What hosts stand on.
+#[derive(Debug)]
+pub(super) struct Ground {
+    /// The hub's first process, as this machine counts.
+    pub(super) hub: u32,
+    /// The lab's folder.
+    pub(super) dir: PathBuf,
+    next_port: AtomicU32,
+}
+
+impl Ground {
+    pub(super) fn new(hub: u32, dir: &Path) -> Self {
+        Self { hub, dir: dir.to_owned(), next_port: AtomicU32::new(0) }
+    }
+
+    /// A name for a port on the bridge, never used before: one that is given back lives on for a moment.
+    pub(super) fn port(&self) -> String {
+        format!("v{}", self.next_port.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A path of the hub's own mounts, as this machine sees it.
+    pub(super) fn seen(&self, path: &Path) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{}", self.hub, path.display()))
+    }
 }
 
 /// The folder of the scripts and data files.

@@ -4,7 +4,8 @@ use super::{
     Lab,
     ec2::{Ec2, text},
     error::{LabError, LabResult},
-    host::{Host, HostFile, HostKind, HostSpec},
+    host::Host,
+    spec::{HostFile, HostKind, HostSpec},
 };
 use bldr_core::fleet::Ec2Id;
 use serde_json::json;
@@ -47,10 +48,12 @@ pub struct InstanceSpec {
     pub has_public: bool,
     /// Files its host starts with.
     pub files: Vec<HostFile>,
+    /// How much of a machine its host is.
+    pub kind: HostKind,
 }
 
 impl InstanceSpec {
-    /// Node 1 of a stack: tagged `Cluster`, running, with both addresses.
+    /// Node 1 of a stack: tagged `Cluster`, running, with both addresses, light.
     pub fn new(stack: impl Into<String>) -> Self {
         Self {
             stack: stack.into(),
@@ -60,12 +63,24 @@ impl InstanceSpec {
             private: None,
             has_public: true,
             files: Vec::new(),
+            kind: HostKind::Light,
         }
     }
     /// Gives its host a file.
     #[must_use]
-    pub fn file(mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>, mode: u32) -> Self {
-        self.files.push(HostFile { path: path.into(), bytes: bytes.into(), mode });
+    pub fn file(self, path: impl Into<String>, bytes: impl Into<Vec<u8>>, mode: u32) -> Self {
+        self.files([HostFile::new(path, bytes, mode)])
+    }
+    /// Gives its host files.
+    #[must_use]
+    pub fn files(mut self, files: impl IntoIterator<Item = HostFile>) -> Self {
+        self.files.extend(files);
+        self
+    }
+    /// Makes its host a booted one.
+    #[must_use]
+    pub fn booted(mut self) -> Self {
+        self.kind = HostKind::Booted;
         self
     }
 }
@@ -132,5 +147,5 @@ async fn run(ec2: &Ec2, spec: InstanceSpec) -> LabResult<(Ec2Id, HostSpec)> {
     let private: Ipv4Addr = text(&made["PrivateIpAddress"]).parse().map_err(no_address)?;
     let public = made["PublicIpAddress"].as_str().map(str::parse).transpose().map_err(no_address)?;
     let id = Ec2Id(text(&made["InstanceId"]).into());
-    Ok((id, HostSpec { name, private, public, files: spec.files, kind: HostKind::Light }))
+    Ok((id, HostSpec { name, private, public, files: spec.files, kind: spec.kind }))
 }

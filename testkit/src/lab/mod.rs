@@ -8,6 +8,7 @@
 //! in. Labs do not see each other: each has the same addresses.
 
 mod available;
+mod booted;
 mod ec2;
 mod error;
 mod faults;
@@ -15,16 +16,20 @@ mod host;
 mod hub;
 mod inside;
 mod instance;
+mod machine;
+pub mod salt;
+mod spec;
 
 pub use ec2::{Ec2, REGION};
 pub use error::{LabError, LabResult};
-pub use host::{Host, HostFile, HostKind, HostSpec};
+pub use host::Host;
 pub use inside::Running;
 pub use instance::{Begins, Convention, InstanceSpec};
+pub use spec::{HostFile, HostKind, HostSpec};
 
 use error::{Trying, succeeded};
 use futures::{StreamExt, TryStreamExt, stream};
-use hub::Hub;
+use hub::{Ground, Hub};
 use inside::{entering_at, here};
 use std::{
     ffi::OsStr,
@@ -32,7 +37,7 @@ use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
     process::{Output, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::Arc,
 };
 use tempfile::TempDir;
 use tokio::{process::Command, sync::OnceCell};
@@ -49,7 +54,7 @@ pub struct Lab {
     // Before the folder: dropping the hub ends everything that uses it.
     ec2: OnceCell<Ec2>,
     hub: Hub,
-    next_port: AtomicU32,
+    ground: Arc<Ground>,
     dir: PathBuf,
     _dir: TempDir,
 }
@@ -79,7 +84,7 @@ impl Lab {
             Ok((Hub::new(&dir)?, dir, folder))
         });
         let (hub, dir, folder) = made.await.map_err(|e| LabError::broken("the lab's hub", e))??;
-        Ok(Self { ec2: OnceCell::new(), hub, next_port: AtomicU32::new(0), dir, _dir: folder })
+        Ok(Self { ec2: OnceCell::new(), ground: Arc::new(Ground::new(hub.pid, &dir)), hub, dir, _dir: folder })
     }
 
     /// Its folder, on this machine's file system: keys and logs. Gone when the lab is.
@@ -102,8 +107,7 @@ impl Lab {
     /// # Errors
     /// When it does not come up; with its log.
     pub async fn host(&self, spec: HostSpec) -> LabResult<Host> {
-        let port = format!("v{}", self.next_port.fetch_add(1, Ordering::Relaxed));
-        Host::new(self.hub.pid, &self.dir, &port, spec).await
+        Host::new(&self.ground, spec).await
     }
 
     /// Brings many hosts up side by side. In the order of their specs.
