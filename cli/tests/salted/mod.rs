@@ -1,0 +1,207 @@
+//! A fleet of real Salt to re-master: two masters and their minions on booted hosts, EC2, and a home folder for bldr.
+
+use bldr_core::{build_vars::BuildVars, context::Context, name::StackName};
+use bldr_testkit::{
+    lab::{
+        Begins, Host, InstanceSpec, Lab, REGION, Running,
+        salt::{KeyPair, Master, Minion, answers, until_answers},
+    },
+    spec::made_up_context,
+};
+use futures::future::join_all;
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Output, time::Duration};
+
+pub const A: &str = "master-server--a";
+pub const B: &str = "master-server--b";
+pub const OLD: &str = "10.77.0.10";
+pub const NEW: &str = "10.77.0.20";
+pub const CONFIG: &str = "/etc/salt/minion";
+pub const TRUSTED: &str = "/etc/salt/pki/minion/minion_master.pub";
+pub const BUILD_VARS: &str = "/etc/build-vars.json.b64";
+pub const DUE: &str = "/var/lib/bldr/highstate-due";
+pub const SWITCH: &str = "/var/lib/bldr/switch";
+/// Salt on a busy machine.
+pub const SOON: Duration = Duration::from_secs(90);
+
+/// A stack of a fleet, on master `a`.
+#[derive(Clone)]
+pub struct Stack {
+    pub name: &'static str,
+    pub nodes: u64,
+    pub begins: Begins,
+    /// More lines of the minion's configuration.
+    pub config: &'static str,
+}
+
+impl Stack {
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, nodes: 1, begins: Begins::Running, config: "" }
+    }
+}
+
+/// The fleet, and what is needed to tell who commands whom.
+pub struct Fleet {
+    pub lab: Lab,
+    pub home: PathBuf,
+    pub hosts: BTreeMap<String, Host>,
+    pub keys: BTreeMap<String, KeyPair>,
+    _folder: tempfile::TempDir,
+}
+
+/// Masters `a`, which all minions are on, and `b`, which lets nobody in who was not introduced.
+pub async fn fleet(stacks: &[Stack]) -> Fleet {
+    Lab::available().unwrap();
+    let lab = Lab::new().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().to_path_buf();
+    let contexts = home.join(".cfn/contexts");
+    fs::create_dir_all(&contexts).unwrap();
+
+    let nodes: Vec<(&Stack, u64)> = stacks.iter().flat_map(|stack| (1..=stack.nodes).map(move |node| (stack, node))).collect();
+    let name = |stack: &Stack, node: u64| format!("{}--{node}", stack.name);
+    let mut names: Vec<String> = nodes.iter().map(|(stack, node)| name(stack, *node)).collect();
+    names.extend([A, B].map(Into::into));
+    let made = join_all(names.iter().map(|_| KeyPair::new())).await;
+    let keys: BTreeMap<String, KeyPair> = names.into_iter().zip(made.into_iter().map(Result::unwrap)).collect();
+
+    let mut specs = Vec::new();
+    for (master, address) in [(A, OLD), (B, NEW)] {
+        let mut salt = Master::new(master, &keys[master]);
+        if master == A {
+            salt = nodes.iter().fold(salt, |salt, (stack, node)| salt.accepts(name(stack, *node), &keys[&name(stack, *node)]));
+        }
+        let mut spec = InstanceSpec::new(master).booted().files(salt.files());
+        spec.private = Some(address.parse().unwrap());
+        specs.push(spec);
+    }
+    for (stack, node) in nodes {
+        let id: StackName = stack.name.parse().unwrap();
+        let text = made_up_context(&id, stack.nodes, OLD, REGION);
+        fs::write(contexts.join(format!("{}.json", stack.name)), &text).unwrap();
+        let vars = BuildVars::derived(&Context::parse(&text).unwrap(), &id.node(node)).encode();
+        let mut minion = Minion::new(name(stack, node), &keys[&name(stack, node)], OLD).trusts(&keys[A]);
+        minion.config = stack.config.into();
+        let mut spec = InstanceSpec::new(stack.name).booted().files(minion.files()).file(BUILD_VARS, vars, 0o644);
+        (spec.node, spec.begins) = (node, stack.begins);
+        specs.push(spec);
+    }
+    let all = lab.instances(specs).await.unwrap();
+    let hosts: BTreeMap<String, Host> = all.into_iter().map(|(_, host)| (host.name().to_owned(), host)).collect();
+
+    let mut projects: Vec<&str> = stacks.iter().map(|stack| stack.name.split("--").next().unwrap()).collect();
+    projects.dedup();
+    let projects: String = projects.iter().map(|project| format!("{project}:\n    aws: {{}}\n")).collect();
+    let defaults = format!("defaults:\n    aws:\n        region: {REGION}\n        ec2:\n            master_ip: {NEW} # shared\n");
+    fs::write(home.join("project.yaml"), format!("{defaults}master-server:\n    aws: {{}}\n{projects}")).unwrap();
+    let settings = json!({
+        "cloud": "aws",
+        "region": REGION,
+        "project-files": ["project.yaml"],
+        "ssh": {"known-hosts": "known_hosts", "identities": [lab.key()], "config": "ssh_config"},
+    });
+    fs::write(home.join("settings.yaml"), settings.to_string()).unwrap();
+    let fleet = Fleet { lab, home, hosts, keys, _folder: folder };
+    let running = stacks.iter().filter(|stack| stack.begins == Begins::Running);
+    let joined = running.flat_map(|stack| (1..=stack.nodes).map(|node| name(stack, node)));
+    join_all(joined.map(async |node| fleet.answers(A, &node).await)).await;
+    fleet
+}
+
+impl Fleet {
+    pub fn host(&self, name: &str) -> &Host {
+        &self.hosts[name]
+    }
+
+    pub fn master(&self, master: &str) -> &Host {
+        &self.hosts[&format!("{master}--1")]
+    }
+
+    /// Waits until a node answers a master.
+    pub async fn answers(&self, master: &str, node: &str) {
+        until_answers(self.master(master), node, SOON).await.unwrap();
+    }
+
+    async fn env(&self) -> Vec<(String, String)> {
+        let mut env = self.lab.ec2().await.unwrap().env();
+        env.push(("HOME".into(), self.home.display().to_string()));
+        env
+    }
+
+    fn args<'a>(&'a self, args: &[&'a str]) -> Vec<&'a str> {
+        [&["--home", self.home.to_str().unwrap(), "--output", "json"], args].concat()
+    }
+
+    pub async fn bldr(&self, args: &[&str]) -> (Option<i32>, Vec<Value>, String) {
+        let output = self.lab.run_in_hub(env!("CARGO_BIN_EXE_bldr"), &self.args(args), &self.env().await).await.unwrap();
+        read(args, &output)
+    }
+
+    /// The program on its way: its events can be awaited, and it can be killed.
+    pub async fn start(&self, args: &[&str]) -> Running {
+        self.lab.spawn_in_hub(env!("CARGO_BIN_EXE_bldr"), &self.args(args), &self.env().await).unwrap()
+    }
+
+    pub async fn file(&self, node: &str, path: &str) -> Option<String> {
+        let content = self.host(node).read(path).await.unwrap();
+        content.map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    pub fn context(&self, stack: &str) -> String {
+        fs::read_to_string(self.home.join(format!(".cfn/contexts/{stack}.json"))).unwrap()
+    }
+
+    /// Whether a node is commanded by this master and by no other, by everything there is to look at; with the context of its
+    /// stack, or without.
+    pub async fn assert_on(&self, node: &str, master: &str) {
+        let (address, other) = if master == B { (NEW, A) } else { (OLD, B) };
+        self.answers(master, node).await;
+        let config = self.file(node, CONFIG).await.unwrap();
+        assert!(config.starts_with(&format!("master: {address}\nid: {node}\n")), "{node}: {config}");
+        let bodies = |text: &str| bldr_core::fleet::PublicKey::from_pem(text);
+        assert_eq!(bodies(&self.file(node, TRUSTED).await.unwrap()), bodies(&self.keys[master].public_pem), "{node}");
+        let vars = BuildVars::decode(&self.file(node, BUILD_VARS).await.unwrap()).unwrap();
+        assert_eq!(vars.master().unwrap().as_str(), address, "{node}");
+        let peers = self.host(node).shell("ss -Htn state established '( dport = :4505 )' | awk '{print $4}' | sort -u").await.unwrap();
+        assert_eq!(peers.trim(), format!("{address}:4505"), "{node}");
+        assert!(!answers(self.master(other), node).await.unwrap_or(false), "{node} answers {other} too");
+        // One daemon, and nothing of a switch is left.
+        let daemons = self.host(node).shell("systemctl show -p ActiveState --value salt-minion").await.unwrap();
+        assert_eq!(daemons.trim(), "active", "{node}");
+        assert_eq!(
+            self.host(node).shell(&format!("ls -d {SWITCH} /etc/systemd/system/bldr-* 2>/dev/null || true")).await.unwrap(),
+            "",
+            "{node}"
+        );
+    }
+
+    pub fn assert_context(&self, stack: &str, address: &str) {
+        let (named, other) = if address == NEW { (NEW, OLD) } else { (OLD, NEW) };
+        assert!(self.context(stack).contains(named) && !self.context(stack).contains(other), "{stack}: {}", self.context(stack));
+    }
+
+    /// The ids of the keys a master has accepted.
+    pub async fn accepted(&self, master: &str) -> Vec<String> {
+        let names = self.master(master).shell("ls /etc/salt/pki/master/minions").await.unwrap();
+        names.lines().map(Into::into).collect()
+    }
+}
+
+fn read(args: &[&str], output: &Output) -> (Option<i32>, Vec<Value>, String) {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let values = text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect::<Vec<Value>>();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    eprintln!("{args:?}: {:?}\n{errors}", output.status.code());
+    for event in values.iter().filter(|event| event["event"] != "step_started") {
+        eprintln!("  {event}");
+    }
+    (output.status.code(), values, errors)
+}
+
+/// How it ended for each stack, and why.
+pub fn outcomes(events: &[Value]) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    let last = events.last().unwrap();
+    assert_eq!(last["event"], "run_finished", "{last}");
+    let map = |name: &str| serde_json::from_value(last[name].clone()).unwrap();
+    (map("outcomes"), map("reasons"))
+}
