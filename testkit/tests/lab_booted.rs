@@ -182,7 +182,7 @@ async fn a_killed_host_is_silent_until_it_is_powered_on_with_its_disk() {
 }
 
 #[tokio::test]
-async fn a_frozen_host_goes_on_where_it_was_its_timers_included() {
+async fn a_frozen_host_stands_still_systemd_included_and_goes_on_where_it_was() {
     let lab = Lab::new().await.unwrap();
     let host = booted(&lab, "a", 1).await;
     host.shell("mkfifo -m 666 /tmp/go").await.unwrap();

@@ -82,3 +82,27 @@ async fn an_instance_answers_only_while_ec2_says_that_it_runs() {
     ec2.call("terminate_instances", json!({"InstanceIds": [id.0]})).await.unwrap();
     assert!(host.shell("true").await.is_err());
 }
+
+#[tokio::test]
+async fn a_booted_instance_is_off_while_it_is_stopped_and_comes_back_with_its_disk() {
+    let lab = Lab::new().await.unwrap();
+    let ec2 = lab.ec2().await.unwrap();
+    let specs = ["harbor--ci", "ferry--ci"].map(|stack| InstanceSpec::new(stack).booted());
+    let all = lab.instances(specs.into()).await.unwrap();
+    let ids: Vec<_> = all.iter().map(|(id, _)| &id.0).collect();
+    for (_, host) in &all {
+        host.write("/srv/kept", host.name().as_bytes(), 0o600).await.unwrap();
+    }
+    ec2.call("stop_instances", json!({"InstanceIds": ids})).await.unwrap();
+    for (_, host) in &all {
+        assert_eq!(host.public(), None);
+        assert!(host.shell("true").await.is_err());
+        assert!(!answers(&lab, host).await);
+    }
+    ec2.call("start_instances", json!({"InstanceIds": ids})).await.unwrap();
+    for (_, host) in &all {
+        assert!(host.public().is_some());
+        assert!(answers(&lab, host).await);
+        assert_eq!(host.read("/srv/kept").await.unwrap().as_deref(), Some(host.name().as_bytes()));
+    }
+}

@@ -11,6 +11,9 @@ use std::{
 
 /// The Debian that booted hosts start from: `BLDR_TREE`, or what `testkit/lab/tree.sh` makes.
 pub(super) fn tree() -> LabResult<PathBuf> {
+    if !Path::new("/usr/bin/systemd-nspawn").exists() {
+        return Err(LabError::Unavailable("booted hosts need systemd-nspawn: apt-get install systemd-container".into()));
+    }
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let tree = std::env::var_os("BLDR_TREE").map_or_else(|| top.join(".build/tree"), PathBuf::from);
     match tree.canonicalize() {

@@ -4,6 +4,8 @@
 //! are both ([`Lab::instance`]), and the programs under test ([`Lab::run_in_hub`]), which see this machine's files and the
 //! lab's network. However the process that holds it ends, it leaves no process, no mount and no file.
 //!
+//! Hosts are [`HostKind::Light`], for breadth, or [`HostKind::Booted`]: a whole Debian, in which [`salt`] is real.
+//!
 //! It needs root, and the programs that [`Lab::available`] looks for. Everything belongs to the tokio runtime it was made
 //! in. Labs do not see each other: each has the same addresses.
 
