@@ -33,15 +33,23 @@ daemons() {
     echo "$count"
 }
 
-# Why not, as half a sentence; nothing where there is nothing to object to.
+# Why not, as half a sentence; nothing where there is nothing to object to. Asked again and again: few processes.
+known=$(addresses_of "$address" | tr '\n' ' ')
+wanted=$(key_body "$work/key")
+trusted=$(pki_dir minion)/minion_master.pub
 doubt() {
-    trusted=$(pki_dir minion)/minion_master.pub
-    if [ ! -f "$trusted" ] || [ "$(key_body "$trusted")" != "$(key_body "$work/key")" ]; then
-        echo "it trusts another key than the master's"
-    elif [ -n "$(stranger "$address")" ]; then
-        echo "it is connected to $(stranger "$address")"
-    elif ! connected_only "$address"; then
+    connected=
+    for peer in $(peers); do
+        case " $known" in *" $peer "*) connected=yes ;; *)
+            echo "it is connected to $peer"
+            return
+            ;;
+        esac
+    done
+    if [ -z "$connected" ]; then
         echo "it is not connected to $address"
+    elif [ ! -f "$trusted" ] || [ "$(key_body "$trusted")" != "$wanted" ]; then
+        echo "it trusts another key than the master's"
     else
         count=$(daemons)
         case $count in
@@ -66,7 +74,7 @@ hint() {
 
 why=$(doubt)
 while [ -n "$why" ] && [ "$(date +%s)" -lt "$until" ]; do
-    sleep 0.2
+    sleep 0.3
     why=$(doubt)
 done
 echo bldr-answer

@@ -66,11 +66,17 @@ minion_id() {
 # salt_version PROGRAM: what PROGRAM --version says; nothing where there is no such program.
 salt_version() {
     # Where Salt writes it down, that is read: starting Salt takes a second of processor time.
-    for file in /opt/saltstack/salt/lib/python3*/site-packages/salt/_version.txt; do
-        if [ -s "$file" ]; then
-            head -n 1 "$file"
+    for library in /opt/saltstack/salt/lib/python3*/site-packages; do
+        if [ -s "$library/salt/_version.txt" ]; then
+            head -n 1 "$library/salt/_version.txt"
             return
         fi
+        for installed in "$library"/salt-[0-9]*.dist-info; do
+            [ -d "$installed" ] || continue
+            installed=${installed##*/salt-}
+            printf '%s\n' "${installed%.dist-info}"
+            return
+        done
     done
     timeout 20 "$1" --version 2>/dev/null </dev/null || true
 }

@@ -10,7 +10,17 @@ use bldr_testkit::{
 };
 use futures::future::join_all;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fs, path::PathBuf, process::Output, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Output,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::ChildStdout,
+};
 
 pub const A: &str = "master-server--a";
 pub const B: &str = "master-server--b";
@@ -128,18 +138,36 @@ impl Fleet {
         env
     }
 
-    fn args<'a>(&'a self, args: &[&'a str]) -> Vec<&'a str> {
-        [&["--home", self.home.to_str().unwrap(), "--output", "json"], args].concat()
+    /// Runs the program to its end.
+    pub async fn bldr(&self, args: &[&str]) -> (Option<i32>, Vec<Value>, String) {
+        self.bldr_at(&self.home, args).await
     }
 
-    pub async fn bldr(&self, args: &[&str]) -> (Option<i32>, Vec<Value>, String) {
-        let output = self.lab.run_in_hub(env!("CARGO_BIN_EXE_bldr"), &self.args(args), &self.env().await).await.unwrap();
+    /// The same for an operator with a home folder of their own.
+    pub async fn bldr_at(&self, home: &Path, args: &[&str]) -> (Option<i32>, Vec<Value>, String) {
+        let all = [&["--home", home.to_str().unwrap(), "--output", "json"], args].concat();
+        let output = self.lab.run_in_hub(env!("CARGO_BIN_EXE_bldr"), &all, &self.env().await).await.unwrap();
         read(args, &output)
     }
 
-    /// The program on its way: its events can be awaited, and it can be killed.
-    pub async fn start(&self, args: &[&str]) -> Running {
-        self.lab.spawn_in_hub(env!("CARGO_BIN_EXE_bldr"), &self.args(args), &self.env().await).unwrap()
+    /// The program on its way: what it tells can be awaited, and it can be killed.
+    pub async fn start_at(&self, home: &Path, args: &[&str]) -> Going {
+        let all = [&["--home", home.to_str().unwrap(), "--output", "json"], args].concat();
+        let mut running = self.lab.spawn_in_hub(env!("CARGO_BIN_EXE_bldr"), &all, &self.env().await).unwrap();
+        let lines = BufReader::new(running.take_stdout().unwrap()).lines();
+        Going { running, lines, told: Vec::new() }
+    }
+
+    /// A home folder that knows of one stack only: operators with such homes do not wait for each other.
+    pub fn home_of(&self, stack: &str) -> PathBuf {
+        let home = self.home.join("homes").join(stack);
+        fs::create_dir_all(home.join(".cfn/contexts")).unwrap();
+        for file in ["settings.yaml".to_owned(), "project.yaml".into(), "ssh_config".into(), format!(".cfn/contexts/{stack}.json")] {
+            if let Ok(content) = fs::read(self.home.join(&file)) {
+                fs::write(home.join(file), content).unwrap();
+            }
+        }
+        home
     }
 
     pub async fn file(&self, node: &str, path: &str) -> Option<String> {
@@ -175,6 +203,12 @@ impl Fleet {
         );
     }
 
+    /// The same of several nodes, side by side.
+    pub async fn assert_all_on(&self, nodes: impl IntoIterator<Item = impl AsRef<str>>, master: &str) {
+        let nodes: Vec<_> = nodes.into_iter().collect();
+        join_all(nodes.iter().map(|node| self.assert_on(node.as_ref(), master))).await;
+    }
+
     pub fn assert_context(&self, stack: &str, address: &str) {
         let (named, other) = if address == NEW { (NEW, OLD) } else { (OLD, NEW) };
         assert!(self.context(stack).contains(named) && !self.context(stack).contains(other), "{stack}: {}", self.context(stack));
@@ -184,6 +218,45 @@ impl Fleet {
     pub async fn accepted(&self, master: &str) -> Vec<String> {
         let names = self.master(master).shell("ls /etc/salt/pki/master/minions").await.unwrap();
         names.lines().map(Into::into).collect()
+    }
+}
+
+/// A run that goes on.
+pub struct Going {
+    running: Running,
+    lines: Lines<BufReader<ChildStdout>>,
+    told: Vec<Value>,
+}
+
+impl Going {
+    /// Waits until a step begins.
+    pub async fn begins(&mut self, action: &str) {
+        while let Some(line) = self.lines.next_line().await.unwrap() {
+            let event: Value = serde_json::from_str(&line).unwrap();
+            let begins = event["event"] == "step_started" && event["action"] == action;
+            self.told.push(event);
+            if begins {
+                return;
+            }
+        }
+        panic!("it ended without '{action}': {:?}", self.told.last());
+    }
+
+    /// Kills it, as nobody can prevent.
+    pub async fn kill(mut self) {
+        self.running.signal("KILL").await.unwrap();
+        self.running.wait_with_output().await.unwrap();
+    }
+
+    /// Waits for its end.
+    pub async fn end(mut self) -> (Option<i32>, Vec<Value>) {
+        while let Some(line) = self.lines.next_line().await.unwrap() {
+            self.told.push(serde_json::from_str(&line).unwrap());
+        }
+        let output = self.running.wait_with_output().await.unwrap();
+        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+        self.told.iter().filter(|event| event["event"] != "step_started").for_each(|event| eprintln!("  {event}"));
+        (output.status.code(), self.told)
     }
 }
 

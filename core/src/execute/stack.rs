@@ -427,4 +427,4 @@ impl<'a> StackRun<'a> {
 }
 
 /// How long a master waits for the answer to one question.
-const PING: Duration = Duration::from_secs(10);
+const PING: Duration = Duration::from_secs(3);
