@@ -4,6 +4,7 @@
 
 mod salted;
 
+use bldr_core::{build_vars::BuildVars, context::Context};
 use bldr_testkit::lab::Begins;
 use futures::future::join_all;
 use salted::{A, B, BUILD_VARS, CONFIG, DUE, Fleet, NEW, OLD, SWITCH, Stack, TRUSTED, fleet, outcomes};
@@ -352,5 +353,52 @@ async fn a_reboot_between_switch_and_confirmation_does_not_lose_the_watchdog() {
         let (code, events, _) = fleet.bldr(&[&format!("master.remaster:{stack},master-server--b")]).await;
         assert_eq!(code, Some(0), "{events:?}");
         fleet.assert_on(&format!("{stack}--1"), B).await;
+    }
+}
+
+/// A node for every combination of the four places that can be half done: its name says which of them are.
+const HALVES: [&str; 16] = [
+    "n0--ci", "n1--ci", "n2--ci", "n3--ci", "n4--ci", "n5--ci", "n6--ci", "n7--ci", "n8--ci", "n9--ci", "n10--ci", "n11--ci", "n12--ci",
+    "n13--ci", "n14--ci", "n15--ci",
+];
+
+/// Makes each node half way to a master, by hand: context, build vars, configuration and key, each where its bit is set.
+async fn half_way(fleet: &Fleet, to: &str, restarted: bool) {
+    let (old, new) = if to == B { (OLD, NEW) } else { (NEW, OLD) };
+    let moves = HALVES.iter().enumerate().map(async |(halves, stack)| {
+        let (node, host) = (format!("{stack}--1"), fleet.host(&format!("{stack}--1")));
+        let moved = |bit: u32| halves & (1 << bit) != 0;
+        let context = fleet.context(stack).replace(old, new);
+        if moved(0) {
+            std::fs::write(fleet.home.join(format!(".cfn/contexts/{stack}.json")), &context).unwrap();
+        }
+        if moved(1) {
+            let vars = BuildVars::derived(&Context::parse(&context).unwrap(), &node.parse().unwrap()).encode();
+            host.write(BUILD_VARS, vars.as_bytes(), 0o644).await.unwrap();
+        }
+        if moved(2) {
+            host.write(CONFIG, format!("master: {new}\nid: {node}\n").as_bytes(), 0o644).await.unwrap();
+        }
+        if moved(3) {
+            host.write(TRUSTED, fleet.keys[to].public_pem.as_bytes(), 0o644).await.unwrap();
+        }
+        if restarted {
+            host.shell("systemctl --no-block restart salt-minion").await.unwrap();
+        }
+    });
+    join_all(moves).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_are_half_way_in_any_manner_get_there_in_one_run() {
+    let fleet = fleet(&HALVES.map(Stack::new)).await;
+    // Edited under a daemon that knows of nothing, on the way there; and restarted into it, on the way back.
+    for (to, restarted) in [(B, false), (A, true)] {
+        half_way(&fleet, to, restarted).await;
+        let line = format!("master.remaster_all:{to},allow_unshared=yes,join-timeout=120");
+        let (code, events, _) = fleet.bldr(&[&line, "--yes"]).await;
+        assert_eq!(code, Some(0), "{:?}", outcomes(&events).1);
+        fleet.assert_all_on(HALVES.map(|stack| format!("{stack}--1")), to).await;
+        HALVES.iter().for_each(|stack| fleet.assert_context(stack, if to == B { NEW } else { OLD }));
     }
 }

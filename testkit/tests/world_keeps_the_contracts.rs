@@ -9,8 +9,14 @@ use bldr_core::{
 };
 use bldr_testkit::{
     clock::ManualClock,
-    contract::{self, inventory::Tag, minions::HighstateEnd},
+    contract::{
+        self,
+        inventory::Tag,
+        minions::HighstateEnd,
+        trust::{Folder, Side},
+    },
     machines::{FAILING_STATE, Fault, Machine, path},
+    salt,
     spec::FleetSpec,
     stores::{MemoryContexts, MemoryJournal, MemoryLock, MemoryProjects, MemorySleepers},
     world::World,
@@ -140,4 +146,65 @@ impl contract::minions::Bench for SimulatedNode {
 #[tokio::test]
 async fn minions() {
     contract::minions::suite(&SimulatedNode(World::new(&FleetSpec::of(&["harbor--ci"])).unwrap())).await;
+}
+
+struct SimulatedTrust(World);
+
+impl SimulatedTrust {
+    fn master(side: Side) -> &'static str {
+        if side == Side::Old { "master-server--a--1" } else { "master-server--b--1" }
+    }
+    fn file(&self, machine: &str, path: &str) -> Option<String> {
+        self.0.machines.file(machine, path).unwrap()
+    }
+}
+
+#[async_trait]
+impl contract::trust::Bench for SimulatedTrust {
+    fn master_key(&self, side: Side) -> String {
+        self.file(Self::master(side), path::MASTER_KEY).unwrap()
+    }
+    fn minion_key(&self) -> String {
+        self.file(NODE, path::MINION_KEY).unwrap()
+    }
+    fn foreign_key(&self) -> String {
+        salt::made_up_key("somebody else")
+    }
+    async fn stop(&self) {
+        salt::stop_minion(&self.0.machines, NODE).unwrap();
+    }
+    async fn start(&self, master: Side, trusted: Option<&str>) {
+        let address = self.0.machines.get(Self::master(master)).unwrap().private.unwrap();
+        self.0.machines.keep(NODE, path::MINION, Some(&format!("master: {address}\n"))).unwrap();
+        self.0.machines.keep(NODE, path::TRUSTED, trusted).unwrap();
+        salt::start_minion(&self.0.machines, NODE).unwrap();
+    }
+    async fn hold(&self, master: Side, held: Option<(Folder, &str)>) {
+        for folder in [Folder::Accepted, Folder::Pending, Folder::Denied, Folder::Rejected] {
+            let key = held.filter(|(wanted, _)| *wanted == folder).map(|(_, key)| key);
+            self.0.machines.keep(Self::master(master), &format!("/etc/salt/pki/master/{}/{NODE}", folder.name()), key).unwrap();
+        }
+    }
+    async fn holds(&self, master: Side, folder: Folder) -> bool {
+        self.file(Self::master(master), &format!("/etc/salt/pki/master/{}/{NODE}", folder.name())).is_some()
+    }
+    async fn trusted(&self) -> Option<String> {
+        self.file(NODE, path::TRUSTED)
+    }
+    async fn remove_trusted(&self) {
+        self.0.machines.keep(NODE, path::TRUSTED, None).unwrap();
+    }
+    async fn answers(&self, master: Side) -> bool {
+        salt::answers(&self.0.machines, Self::master(master), NODE)
+    }
+    async fn is_up(&self) -> bool {
+        self.0.machines.get(NODE).unwrap().minion.unwrap().up
+    }
+}
+
+#[tokio::test]
+async fn trust() {
+    let mut spec = FleetSpec::of(&["harbor--ci"]);
+    spec.masters.values_mut().for_each(|master| master.auto_accept = false);
+    contract::trust::suite(&SimulatedTrust(World::new(&spec).unwrap())).await;
 }

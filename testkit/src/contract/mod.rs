@@ -8,3 +8,4 @@ pub mod lock;
 pub mod minions;
 pub mod shared_address;
 pub mod sleepers;
+pub mod trust;
