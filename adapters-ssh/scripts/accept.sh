@@ -3,11 +3,17 @@
 #
 # Input:  ID BYTES; the minion's public key on standard input, BYTES long.
 # Output: bldr-answer / change made | change none / bldr-end
-# Exit:   0; 65 the key came in short; 67 another key is held under that id, or this one was rejected, said on standard
+# Exit:   0; 64 the id is no file name; 65 the key came in short; 67 another key is held under that id, or this one was rejected, said on standard
 #         error. Nothing was changed then.
 # Needs:  salt-settings.sh placing.sh
 
 id=$1
+case $id in
+'' | .* | */*)
+    echo "bldr: '$id' is no minion id" >&2
+    exit 64
+    ;;
+esac
 pki=$(pki_dir master)
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT

@@ -170,7 +170,7 @@ const CUT: &str = "cut--ci--1";
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_answer_its_new_master_is_back_on_its_old_one() {
     let fleet = fleet(&[Stack { nodes: 2, ..Stack::new("cluster--prod") }, Stack::new("cut--ci")]).await;
-    let (home, args) = (fleet.home.clone(), ["master.remaster:cut--ci,master-server--b,join-timeout=10"]);
+    let (home, args) = (fleet.home.clone(), ["master.remaster:cut--ci,master-server--b,join-timeout=20"]);
     let before = fleet.context("cut--ci");
     let build_vars = fleet.file(CUT, BUILD_VARS).await;
 
@@ -181,14 +181,14 @@ async fn what_does_not_answer_its_new_master_is_back_on_its_old_one() {
     let (code, events) = going.end().await;
     let (ended, reasons) = outcomes(&events);
     assert_eq!((code, ended["cut--ci"].as_str()), (Some(1), "rolled_back"), "{reasons:?}");
-    assert!(reasons["cut--ci"].contains("it is not connected to 10.77.0.20 after 10 s"), "{reasons:?}");
+    assert!(reasons["cut--ci"].contains("it is not connected to 10.77.0.20 after 20 s"), "{reasons:?}");
     assert!(reasons["cut--ci"].contains("put back as it was, and it answers its old master"), "{reasons:?}");
     fleet.assert_on(CUT, A).await;
     assert_eq!((fleet.context("cut--ci"), fleet.file(CUT, BUILD_VARS).await), (before.clone(), build_vars));
     fleet.host(CUT).restore_traffic().await.unwrap();
 
     // The same to the second node of a cluster: the first has joined by then, and comes back with it.
-    let mut going = fleet.start_at(&home, &["master.remaster:cluster--prod,master-server--b,join-timeout=10"]).await;
+    let mut going = fleet.start_at(&home, &["master.remaster:cluster--prod,master-server--b,join-timeout=20"]).await;
     going.begins("repoint").await;
     going.begins("repoint").await;
     fleet.host("cluster--prod--2").drop_traffic_to(NEW.parse().unwrap()).await.unwrap();
@@ -318,16 +318,16 @@ async fn a_reboot_between_switch_and_confirmation_does_not_lose_the_watchdog() {
     let unconfirmed = async |node: &str| fleet.file(node, "/var/lib/bldr/switch/deadline").await.is_some();
     let back = |node: &str| {
         let host = fleet.host(node).clone();
-        async move { host.shell(&format!("timeout 150 sh -c 'while [ -e {SWITCH} ]; do sleep 0.2; done'")).await.unwrap() }
+        async move { host.shell(&format!("timeout 200 sh -c 'while [ -e {SWITCH} ]; do sleep 0.2; done'")).await.unwrap() }
     };
-    futures::join!(kill_at_prove("late--ci", 60), kill_at_prove("off--ci", 20));
+    futures::join!(kill_at_prove("late--ci", 90), kill_at_prove("off--ci", 45));
     // One is up again before its time has come, the other is switched off when it comes.
     let deadline: u64 = fleet.file("off--ci--1", "/var/lib/bldr/switch/deadline").await.unwrap().trim().parse().unwrap();
     fleet.host("off--ci--1").kill().await.unwrap();
     fleet.host("late--ci--1").reboot().await.unwrap();
     assert!(unconfirmed("late--ci--1").await, "still to be confirmed");
     let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    tokio::time::timeout(Duration::from_secs(60), async {
+    tokio::time::timeout(Duration::from_secs(90), async {
         while now() <= deadline {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

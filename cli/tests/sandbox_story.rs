@@ -330,3 +330,43 @@ fn a_description_that_describes_nothing_is_refused() {
         assert!(ran.code != 0 && ran.err.contains(problem), "{text}: {ran:?}");
     }
 }
+
+#[test]
+fn one_table_says_where_every_node_stands() {
+    let bldr = Bldr::new();
+    let status = bldr.ask("master.status").object();
+    assert_eq!(status["verdicts"], json!({"on_it": 1, "elsewhere": 14, "asleep": 1, "masterless": 1}));
+    let row = &status["nodes"][0];
+    assert_eq!((&row["node"], &row["verdict"]), (&json!("beacon--ci--1"), &json!("on_it")));
+    for place in ["build_vars", "configuration", "trusted_key"] {
+        assert_eq!(row[place], "master-server--b", "{place}");
+    }
+    assert_eq!((&row["connection"], &row["answers"]), (&json!(["master-server--b"]), &json!(["master-server--b"])));
+    let one = bldr.ask("master.status:harbor--prod,master=master-server--a").object();
+    assert_eq!(one["verdicts"], json!({"on_it": 2}));
+    let shown = bldr.run("master.status harbor--prod");
+    assert!(
+        shown.code == 0
+            && shown.out.contains("harbor--prod--2  a        a           a              a            a          a        elsewhere"),
+        "{shown:?}"
+    );
+    let unknown = bldr.run("master.status:harbor--prd");
+    assert!(unknown.code == 3 && unknown.err.contains("did you mean 'harbor--prod'?"), "{unknown:?}");
+}
+
+#[test]
+fn a_stack_that_does_not_join_is_rolled_back_and_the_code_says_so() {
+    let bldr = Bldr::new();
+    let fleet = "masters:\n  master-server--a: {private-ip: 10.0.0.10, auto-accept: false}\n  master-server--b: {private-ip: 10.0.0.20, auto-accept: false}\nstacks:\n  harbor--ci: {fault: never-joins}\n  quill--ci:\n";
+    bldr.write("fleet.yaml", fleet);
+    assert_eq!(bldr.run("sandbox.create:fleet.yaml").code, 0);
+    let ran = bldr.ask("master.remaster_all:master-server--b,allow_unshared=yes,yes=yes,rehearse=yes");
+    let last = ran.json().last().unwrap().clone();
+    assert_eq!(
+        (ran.code, &last["outcomes"]["harbor--ci"], &last["outcomes"]["quill--ci"]),
+        (1, &json!("rolled_back"), &json!("remastered"))
+    );
+    let status = bldr.ask("master.status").object();
+    assert_eq!(status["verdicts"], json!({"elsewhere": 1, "on_it": 1}), "{status}");
+    assert_eq!(bldr.read(".bldr/sandbox/nodes/harbor--ci--1/etc/salt/minion"), "master: 10.0.0.10\nid: harbor--ci--1\nlog_level: info\n");
+}

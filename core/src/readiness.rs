@@ -10,8 +10,8 @@ use std::cmp::Ordering;
 /// Whether a node could be switched to a master now.
 ///
 /// # Errors
-/// Why not, and what to do about it: something on the node stands in the way, its Salt is newer than the master's, the
-/// master holds another key under its id or has rejected its own.
+/// Why not, and what to do about it: something on the node stands in the way, its Salt is newer than the master's, its id is
+/// none, the master holds another key under its id or has rejected its own.
 pub fn of(node: &NodeName, evidence: &Evidence, outlook: &Outlook, master: &NewMaster) -> Result<(), String> {
     if let Some(obstacle) = outlook.obstacles.first() {
         return Err(format!("{node}: {}", outlook.obstacles[1..].iter().fold(obstacle.clone(), |all, next| format!("{all}; {next}"))));
@@ -27,6 +27,14 @@ pub fn of(node: &NodeName, evidence: &Evidence, outlook: &Outlook, master: &NewM
     let (Some(id), Some(key)) = (&evidence.minion_id, evidence.minion_key) else {
         return Err(format!("{node}: there is no minion key on it: salt-minion has never run there; start it once"));
     };
+    // It becomes a file name on the master, and part of a list there.
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if id.is_empty() || id.starts_with('.') || !id.chars().all(plain) {
+        let shown: String = id.chars().filter(|c| !c.is_control()).take(60).collect();
+        return Err(format!(
+            "{node}: its minion id '{shown}' has characters other than letters, digits, '-', '_' and '.'; give it another `id:`"
+        ));
+    }
     let held = || master.standing.keys.iter().filter(|held| held.id == *id);
     if held().any(|held| held.key != key) {
         return Err(format!(
@@ -38,4 +46,32 @@ pub fn of(node: &NodeName, evidence: &Evidence, outlook: &Outlook, master: &NewM
         return Err(format!("{node}: {0} has rejected its key; `salt-key -d {id}` on {0} forgets that", master.stack));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fleet::{Host, NodeFiles, PublicKey, Standing},
+        survey,
+    };
+
+    #[test]
+    fn an_id_that_is_no_name_goes_nowhere_near_the_master() {
+        let key = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";
+        let standing = Standing { key: PublicKey::from_pem(key).unwrap(), version: None, silent: None, keys: Vec::new() };
+        let host = Host { node: "master-server--b--1".parse().unwrap(), address: "10.0.0.2".parse().unwrap() };
+        let (stack, address) = ("master-server--b".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        let master = NewMaster { stack, host, address, peers: Vec::new(), standing };
+        let judged = |id: &str| {
+            let files = NodeFiles { minion_id: Some(id.into()), minion_key: Some(key.into()), ..NodeFiles::default() };
+            of(&"harbor--ci--1".parse().unwrap(), &survey::evidence(&files), &Outlook::default(), &master)
+        };
+        for id in ["../../etc/cron.d/x", ".hidden", "", "a,b", "a b", "a*", "a\nb"] {
+            assert!(judged(id).unwrap_err().contains("its minion id"), "{id:?}");
+        }
+        for id in ["harbor--ci--1", "host.example.org"] {
+            assert_eq!(judged(id), Ok(()), "{id}");
+        }
+    }
 }

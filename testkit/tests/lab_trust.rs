@@ -109,6 +109,7 @@ impl Bench for Three {
             .comes_true(
                 self.node(),
                 "! systemctl is-active --quiet salt-minion && ! systemctl show -p ActiveState --value salt-minion | grep -q activating",
+                30,
             )
             .await
     }
