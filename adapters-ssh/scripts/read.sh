@@ -19,14 +19,6 @@ tell() {
     fi
 }
 
-say() {
-    if [ -n "$2" ]; then
-        printf '%s is %s\n' "$1" "$(printf '%s\n' "$2" | base64 -w 0)"
-    else
-        printf '%s absent\n' "$1"
-    fi
-}
-
 # What would win over what bldr writes, or keep it from working, a sentence a line.
 obstacles() {
     for file in /etc/salt/minion.d/*.conf; do

@@ -81,6 +81,15 @@ salt_version() {
     timeout 20 "$1" --version 2>/dev/null </dev/null || true
 }
 
+# say NAME TEXT: a frame of an answer; absent where there is no text.
+say() {
+    if [ -n "$2" ]; then
+        printf '%s is %s\n' "$1" "$(printf '%s\n' "$2" | base64 -w 0)"
+    else
+        printf '%s absent\n' "$1"
+    fi
+}
+
 # key_body FILE: what two files of the same public key have in common.
 key_body() {
     { grep -v '^-----' "$1" || true; } | tr -d ' \t\r\n'

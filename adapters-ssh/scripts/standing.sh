@@ -9,14 +9,6 @@
 
 pki=$(pki_dir master)
 
-say() {
-    if [ -n "$2" ]; then
-        printf '%s is %s\n' "$1" "$(printf '%s\n' "$2" | base64 -w 0)"
-    else
-        printf '%s absent\n' "$1"
-    fi
-}
-
 # Where it can be asked from here: it may listen on one address only.
 own_address() {
     interface=$(salt_setting master interface 0.0.0.0)
