@@ -16,10 +16,13 @@ command -v ss >/dev/null || {
     exit 69
 }
 
-# The salt-minion processes that no other salt-minion has started.
+# The salt-minion processes that no other salt-minion has started. Few of all processes have that name among their arguments:
+# one look finds those, a closer one which of them run it.
 daemons() {
     all=
-    for process in /proc/[0-9]*; do
+    named=$(grep -ls salt-minion /proc/[0-9]*/cmdline || true)
+    for process in $named; do
+        process=${process%/cmdline}
         line=$(head -c 300 "$process/cmdline" 2>/dev/null | tr '\0' ' ') || continue
         if printf '%s' "$line" | grep -Eq '^([^ ]*/)?((python[0-9.]*|sh|bash) ([^ ]*/)?(-[A-Za-z]+ )*([^ ]*/)?)?salt-minion( |$)'; then
             all="$all ${process#/proc/} "

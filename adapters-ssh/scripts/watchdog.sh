@@ -72,9 +72,6 @@ After=salt-minion.service
 [Service]
 Type=oneshot
 ExecStart=/bin/sh $switch/revert.sh due
-
-[Install]
-WantedBy=multi-user.target
 UNIT
         cat >"$units/bldr-watchdog.timer" <<UNIT
 [Unit]
@@ -83,12 +80,16 @@ Description=When the switch of salt-minion has to be confirmed
 [Timer]
 OnCalendar=$(date -u -d "@$1" '+%Y-%m-%d %H:%M:%S UTC')
 AccuracySec=1s
-
-[Install]
-WantedBy=timers.target
 UNIT
         chmod 0644 -- "$units/bldr-watchdog.service" "$units/bldr-watchdog.timer"
-        systemctl --quiet enable bldr-watchdog.service bldr-watchdog.timer >&2
+        # As `systemctl enable` would, which makes systemd read all its units anew each time.
+        ensure_folder "$units/multi-user.target.wants" 0755
+        ensure_folder "$units/timers.target.wants" 0755
+        ln -sf -- "$units/bldr-watchdog.service" "$units/multi-user.target.wants/bldr-watchdog.service"
+        ln -sf -- "$units/bldr-watchdog.timer" "$units/timers.target.wants/bldr-watchdog.timer"
+        sync -- "$units"/bldr-watchdog.* "$units" "$units/multi-user.target.wants" "$units/timers.target.wants"
+        # One that it has read before, with another deadline, is the exception.
+        [ "$(systemctl show --property=NeedDaemonReload --value bldr-watchdog.timer)" = no ] || systemctl daemon-reload >&2
         systemctl restart bldr-watchdog.timer >&2
     else
         # One that waits already reads the new deadline when it wakes.
@@ -103,10 +104,11 @@ disarm() {
     rm -f -- "$switch/deadline"
     sync -- "$switch"
     if [ -e "$units/bldr-watchdog.timer" ]; then
-        systemctl --quiet disable bldr-watchdog.service bldr-watchdog.timer >&2
         systemctl stop bldr-watchdog.timer >&2
-        rm -f -- "$units/bldr-watchdog.timer" "$units/bldr-watchdog.service"
-        systemctl daemon-reload >&2
+        # The timer's file goes last: as long as it is there, a run that was killed here has something to disarm.
+        rm -f -- "$units/multi-user.target.wants/bldr-watchdog.service" "$units/timers.target.wants/bldr-watchdog.timer" \
+            "$units/bldr-watchdog.service"
+        rm -f -- "$units/bldr-watchdog.timer"
     fi
     watcher=$(cat -- "$switch/watcher" 2>/dev/null || true)
     # The number may be another process's by now, and this may be the watcher itself.

@@ -12,6 +12,7 @@ mod salted;
 
 use futures::future::join_all;
 use salted::{A, B, Fleet, NEW, OLD, Stack, TRUSTED, fleet};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// Enough for what two cores carry.
@@ -37,15 +38,40 @@ async fn by_hand(fleet: &Fleet, stacks: &[Stack], to: &str) -> Duration {
     begun.elapsed()
 }
 
-/// Wall time, and the processor time bldr itself took.
-async fn by_bldr(fleet: &Fleet, stacks: &[Stack], to: &str) -> (Duration, f64) {
+/// What a run of bldr took.
+struct Run {
+    wall: Duration,
+    /// The processor time of bldr itself.
+    cpu: f64,
+    /// Where the time went, in seconds: before the run, the mean of each step, after them.
+    parts: Vec<(String, f64)>,
+}
+
+async fn by_bldr(fleet: &Fleet, stacks: &[Stack], to: &str) -> Run {
     introduced(fleet, stacks).await;
     let before = children_seconds();
     let begun = Instant::now();
     let jobs = format!("master.remaster_all:{to},allow_unshared=yes,jobs={}", stacks.len());
     let (code, events, errors) = fleet.bldr(&[&jobs, "--yes"]).await;
     assert_eq!(code, Some(0), "{errors} {:?}", events.last());
-    (begun.elapsed(), children_seconds() - before)
+    let (wall, cpu) = (begun.elapsed(), children_seconds() - before);
+    Run { wall, cpu, parts: parts(wall, &events) }
+}
+
+fn parts(wall: Duration, events: &[Value]) -> Vec<(String, f64)> {
+    let seconds = |event: &Value| event["millis"].as_f64().unwrap_or(0.0) / 1000.0;
+    let mut parts = vec![("survey".to_owned(), wall.as_secs_f64() - events.last().map_or(0.0, seconds))];
+    let mut steps: Vec<(String, f64, f64)> = Vec::new();
+    for event in events.iter().filter(|event| event["event"] == "step_finished") {
+        let action = event["action"].as_str().unwrap_or("?");
+        match steps.iter_mut().find(|(name, ..)| name == action) {
+            Some((_, total, count)) => (*total, *count) = (*total + seconds(event), *count + 1.0),
+            None => steps.push((action.to_owned(), seconds(event), 1.0)),
+        }
+    }
+    parts.extend(steps.into_iter().map(|(name, total, count)| (name, total / count)));
+    parts.extend(events.iter().filter(|event| event["event"] == "old_keys_removed").map(|event| ("old keys".to_owned(), seconds(event))));
+    parts
 }
 
 /// The processor time of the children of this process that have ended: of bldr, and of nsenter, which takes none.
@@ -81,11 +107,14 @@ async fn main() {
         by_bldr(&fleet, &stacks, A).await;
         // Each way in each direction.
         let there = by_hand(&fleet, &stacks, B).await;
-        let (back, own) = by_bldr(&fleet, &stacks, A).await;
-        let (there_again, own_again) = by_bldr(&fleet, &stacks, B).await;
+        let back = by_bldr(&fleet, &stacks, A).await;
+        let there_again = by_bldr(&fleet, &stacks, B).await;
         let back_again = by_hand(&fleet, &stacks, A).await;
         let mean = |one: Duration, other: Duration| (one + other).as_secs_f64() / 2.0;
-        let (hand, bldr, cpu) = (mean(there, back_again), mean(back, there_again), (own + own_again) / 2.0);
+        let (hand, bldr, cpu) = (mean(there, back_again), mean(back.wall, there_again.wall), (back.cpu + there_again.cpu) / 2.0);
         println!("{count:>6}  {hand:>7.1} s  {bldr:>7.1} s  {:>6.2}  {cpu:>8.2} s  {:>8.1}%", bldr / hand, 100.0 * cpu / bldr);
+        for run in [&back, &there_again] {
+            println!("        {}", run.parts.iter().map(|(name, seconds)| format!("{name} {seconds:.1}")).collect::<Vec<_>>().join(", "));
+        }
     }
 }

@@ -7,6 +7,7 @@
 pub mod address;
 pub mod build_vars;
 pub mod context;
+pub mod difference;
 pub mod error;
 pub mod event;
 pub mod execute;

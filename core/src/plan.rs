@@ -2,13 +2,13 @@
 
 use crate::{
     address::MasterAddress,
+    difference::{self, Difference},
     event::{Action, LaneNames, Outcome},
-    fleet::{ContextFacts, Evidence, Fleet, HeldKey, InstanceState, Node, Outlook, Reading, Stack},
+    fleet::{ContextFacts, Fleet, HeldKey, InstanceState, Reading, Stack},
     name::{ProjectName, StackName},
     old_keys,
     ports::HighstateMode,
     project::Projects,
-    readiness,
     stage::Stage,
     survey::NewMaster,
 };
@@ -99,30 +99,6 @@ pub struct Request {
     pub ignored_projects: BTreeSet<ProjectName>,
     /// Stacks to leave out.
     pub ignored_stacks: BTreeSet<StackName>,
-}
-
-/// One thing that differs from what was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Difference {
-    /// The context names another master.
-    Context,
-    /// Build vars name another master.
-    BuildVars,
-    /// The minion's configuration names another master.
-    Configuration,
-    /// The minion trusts another key, or none.
-    TrustedKey,
-    /// The minion is not connected to the new master, or to another one as well.
-    Connection,
-    /// The minion was switched, and that was not confirmed: it would put itself back.
-    Unconfirmed,
-    /// The minion was repointed and no highstate has succeeded since.
-    HighstateDue,
-    /// A node is stopped and cannot be asked.
-    Asleep,
-    /// A node was started by an earlier run and not stopped again.
-    LeftRunning,
 }
 
 /// One step, on one node or on the whole stack.
@@ -300,7 +276,11 @@ pub fn plan(fleet: &Fleet, projects: &Projects, request: &Request) -> RemasterPl
 
 /// The minions of a stack that are on the new master already.
 fn settled_of<'a>(stack: &'a Stack, request: &'a Request) -> impl Iterator<Item = old_keys::Identity> + 'a {
-    let there = stack.nodes.iter().filter_map(|node| node.evidence.ok()).filter(|evidence| differing(evidence, request).is_empty());
+    let there = stack
+        .nodes
+        .iter()
+        .filter_map(|node| node.evidence.ok())
+        .filter(|evidence| difference::by_evidence(evidence, &request.master, request.highstate).is_empty());
     there.filter_map(old_keys::identity)
 }
 
@@ -345,7 +325,7 @@ fn judged_by_facts(fleet: &Fleet, stack: &Stack, request: &Request) -> Result<To
     for node in &stack.nodes {
         let number = Some(node.name.number());
         let asleep = node.state != InstanceState::Running;
-        let differences = match differences(node, request) {
+        let differences = match difference::of(node, &request.master, request.highstate) {
             Ok(differences) => differences,
             Err(reason) => return blocked(reason),
         };
@@ -401,48 +381,4 @@ fn steps(context_right: bool, nodes: &[Option<u64>], request: &Request) -> Vec<S
         steps.extend(on_each(&[Action::Highstate]));
     }
     steps
-}
-
-/// What differs on a node; an error where that cannot be told, or nothing could be done about it.
-fn differences(node: &Node, request: &Request) -> Result<Vec<Difference>, String> {
-    match &node.evidence {
-        Reading::Read(evidence) => {
-            if let Err(problem) = &evidence.build_vars {
-                return Err(format!("{}: {problem}; 'buildvars.fix:{}' regenerates them", node.name, node.name.stack()));
-            }
-            let differences = differing(evidence, request);
-            let asleep = node.state != InstanceState::Running;
-            match differences.is_empty() || asleep {
-                true => Ok(differences),
-                false => ready(node, evidence, request).map(|()| differences),
-            }
-        }
-        _ if node.state != InstanceState::Running => Ok(vec![Difference::Asleep]),
-        Reading::Unreadable(problem) => Err(problem.to_string()),
-        Reading::Absent => Err(format!("{}: it says nothing of its master", node.name)),
-        Reading::NotAsked if node.reach.is_none() => Err(format!("{}: it has no address to connect to", node.name)),
-        Reading::NotAsked => Err(format!("{}: it was not asked", node.name)),
-    }
-}
-
-fn ready(node: &Node, evidence: &Evidence, request: &Request) -> Result<(), String> {
-    let nothing = Outlook::default();
-    readiness::of(&node.name, evidence, node.outlook.as_deref().unwrap_or(&nothing), &request.master)
-}
-
-/// What differs from what was asked for, by what the node says of itself.
-fn differing(evidence: &Evidence, request: &Request) -> Vec<Difference> {
-    let master = &request.master;
-    let build_vars = evidence.build_vars.as_ref().is_ok_and(|named| named.as_ref() == Some(&master.address));
-    let is_it = |peer: &str| master.peers.iter().any(|address| address.as_str() == peer);
-    let connected = !evidence.connected.is_empty() && evidence.connected.iter().all(|peer| is_it(peer));
-    let facts = [
-        (Difference::BuildVars, !build_vars),
-        (Difference::Configuration, evidence.configured.as_deref() != Some(master.address.as_str())),
-        (Difference::TrustedKey, evidence.trusted != Some(master.standing.key.fingerprint())),
-        (Difference::Connection, !connected),
-        (Difference::Unconfirmed, evidence.unconfirmed),
-        (Difference::HighstateDue, evidence.highstate_due && request.highstate == HighstateMode::Apply),
-    ];
-    facts.into_iter().filter(|(_, differs)| *differs).map(|(difference, _)| difference).collect()
 }

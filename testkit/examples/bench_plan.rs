@@ -6,10 +6,11 @@
 
 use bldr_core::{
     address::HostAddress,
-    fleet::{ContextFacts, Ec2Id, Evidence, Fleet, Host, InstanceState, Node, PublicKey, Reading, Stack, Standing, Timestamp},
+    fleet::{ContextFacts, Ec2Id, Evidence, Fleet, Host, InstanceState, Node, Outlook, PublicKey, Reading, Stack, Standing, Timestamp},
     name::StackName,
     plan::{self, Patience, Request, Scope, Stopped, Unproven},
     ports::{HighstateMode, SharedAddress},
+    salt_version::SaltVersion,
     soundness,
     survey::NewMaster,
 };
@@ -40,7 +41,7 @@ fn fleet(spec: &FleetSpec, key: &PublicKey) -> Result<Fleet, Box<dyn Error>> {
             reach: address,
             launched: Timestamp(0),
             evidence: Reading::Read(evidence),
-            outlook: None,
+            outlook: Some(Box::new(Outlook { version: SaltVersion::find("3008.3"), obstacles: Vec::new() })),
             woken: false,
         };
         let context = Reading::Read(ContextFacts::Mastered { masters: vec!["10.0.0.10".into()] });

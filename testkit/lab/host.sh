@@ -21,11 +21,13 @@ exec 3>&1 >>"$dir/hosts/$name/log" 2>&1 </dev/null
 # The hardware address is the host's for life, as EC2 has it: who knows it need not ask again after a new start.
 mac=$(echo "$private" | { IFS=. read -r _ _ c d && printf '02:4d:0a:4d:%02x:%02x' "$c" "$d"; })
 hostname "$name"
+# So is the hub's (hub.sh), which nobody asks for either: the kernel keeps a thousand answers for all hosts together.
 ip -batch - <<IP
 link set lo up
 link add eth0 address $mac type veth peer name $port netns $dir/fs/net
 addr add $private/16 dev eth0
 link set eth0 up
+neigh replace 10.77.0.1 lladdr 02:4d:0a:4d:00:01 nud permanent dev eth0
 route add default via 10.77.0.1
 ${public:+addr add $public/32 dev eth0}
 IP

@@ -28,10 +28,11 @@ ln -s fd/0 "$dir/fs/dev/stdin"
 ln -s fd/1 "$dir/fs/dev/stdout"
 ln -s fd/2 "$dir/fs/dev/stderr"
 
-# The default route makes every address that a host carries reachable, the public ones included.
+# The default route makes every address that a host carries reachable, the public ones included. The hardware address is what
+# hosts take it for: otherwise it would change with the ports of the bridge.
 ip -batch - <<'IP'
 link set lo up
-link add br0 type bridge
+link add br0 address 02:4d:0a:4d:00:01 type bridge
 addr add 10.77.0.1/16 dev br0
 link set br0 up
 route add default dev br0

@@ -4,7 +4,7 @@
 
 use bldr_testkit::lab::{
     Host, HostSpec, Lab,
-    salt::{KeyPair, Master, Minion, answers, until_answers},
+    salt::{KeyPair, Master, Minion, answering, until_answer},
 };
 use std::{
     net::Ipv4Addr,
@@ -14,8 +14,8 @@ use std::{
 };
 
 const MASTER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 11);
-/// Salt on a busy machine.
-const SOON: Duration = Duration::from_secs(60);
+/// Salt on a busy machine: this is for what hangs.
+const SOON: Duration = Duration::from_secs(200);
 
 fn address(n: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, 1, n)
@@ -105,16 +105,12 @@ async fn a_master_and_two_minions_answer_and_a_highstate_names_its_master() {
     let began = Instant::now();
     let hosts = fleet(&lab, 2).await;
     println!("three hosts are up after {:.1} s", began.elapsed().as_secs_f64());
-    for id in ["n1", "n2"] {
-        until_answers(&hosts[0], id, SOON).await.unwrap();
-    }
+    until_answer(&hosts[0], &["n1", "n2"], SOON).await.unwrap();
     println!("both minions answer after {:.1} s", began.elapsed().as_secs_f64());
-    assert!(answers(&hosts[0], "n1").await.unwrap());
     // One that it has never heard of, one that is off, and a master that cannot ask.
-    assert!(!answers(&hosts[0], "n3").await.unwrap());
     hosts[2].kill().await.unwrap();
-    assert!(!answers(&hosts[0], "n2").await.unwrap());
-    assert!(answers(&hosts[1], "n1").await.is_err());
+    assert_eq!(answering(&hosts[0], &["n1", "n2", "n3"]).await.unwrap(), ["n1".to_owned()].into());
+    assert!(answering(&hosts[1], &["n1"]).await.is_err());
     let output = lab.ssh(&hosts[1], "sudo salt-call state.highstate --out=json --retcode-passthrough").await.unwrap();
     assert!(output.status.success(), "{output:?}");
     let ran = hosts[1].read("/etc/highstate-ran").await.unwrap().unwrap();
@@ -126,7 +122,7 @@ async fn a_reboot_keeps_the_disk_and_the_minion_answers_again() {
     let lab = Lab::new().await.unwrap();
     let hosts = fleet(&lab, 1).await;
     let (master, minion) = (&hosts[0], &hosts[1]);
-    until_answers(master, "n1", SOON).await.unwrap();
+    until_answer(master, &["n1"], SOON).await.unwrap();
     minion.shell("echo kept >/srv/kept; touch /run/gone").await.unwrap();
     let key = minion.host_key().unwrap();
 
@@ -135,7 +131,7 @@ async fn a_reboot_keeps_the_disk_and_the_minion_answers_again() {
     let began = Instant::now();
     minion.reboot().await.unwrap();
     println!("a minion's host is up again after {:.1} s", began.elapsed().as_secs_f64());
-    until_answers(master, "n1", SOON).await.unwrap();
+    until_answer(master, &["n1"], SOON).await.unwrap();
     println!("and the minion answers after {:.1} s", began.elapsed().as_secs_f64());
     assert_ne!(minion.pid(), first);
     assert_ne!(minion.shell(boot).await.unwrap(), before);
@@ -145,7 +141,7 @@ async fn a_reboot_keeps_the_disk_and_the_minion_answers_again() {
     assert_eq!(starts, 2);
     lab.ssh(minion, "sudo systemctl reboot").await.unwrap();
     minion.up_again(starts).await.unwrap();
-    until_answers(master, "n1", SOON).await.unwrap();
+    until_answer(master, &["n1"], SOON).await.unwrap();
     assert_ne!(minion.pid(), second);
     assert_eq!(minion.read("/srv/kept").await.unwrap().as_deref(), Some(&b"kept\n"[..]));
     assert_eq!(minion.read("/run/gone").await.unwrap(), None);

@@ -3,9 +3,10 @@
 use crate::screen::{line::counted, table::Table};
 use bldr_core::{
     address::MasterAddress,
+    difference::Difference,
     fleet::Fleet,
     name::{ProjectName, StackName},
-    plan::{Difference, Lane, RemasterPlan, Step, Todo},
+    plan::{Lane, RemasterPlan, Step, Todo},
     ports::HighstateMode,
 };
 use serde::Serialize;

@@ -107,6 +107,22 @@ fn text(view: &StatusView<'_>) -> String {
             row.note.clone().unwrap_or_default(),
         ]);
     }
+    if table.is_empty() {
+        return "there are no nodes\n".into();
+    }
     let counts: Vec<_> = view.verdicts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
-    if table.is_empty() { "there are no nodes\n".into() } else { format!("{table}{}\n", counts.join(", ")) }
+    format!("{table}{}\n{}", counts.join(", "), meant_for(view.nodes))
+}
+
+/// Whom the verdicts are about. Projects whose files name different masters are the exception.
+fn meant_for(nodes: &[NodeStatus]) -> String {
+    let mut masters: BTreeMap<&StackName, usize> = BTreeMap::new();
+    let commanded = nodes.iter().filter(|row| row.verdict != Verdict::Masterless);
+    commanded.filter_map(|row| row.master.as_ref()).for_each(|master| *masters.entry(master).or_default() += 1);
+    let names: Vec<_> = match masters.len() {
+        0 => return String::new(),
+        1 => masters.keys().map(ToString::to_string).collect(),
+        _ => masters.iter().map(|(master, count)| format!("{master} ({count})")).collect(),
+    };
+    format!("to be on: {}\n", names.join(", "))
 }

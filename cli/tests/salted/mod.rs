@@ -4,7 +4,7 @@ use bldr_core::{build_vars::BuildVars, context::Context, name::StackName};
 use bldr_testkit::{
     lab::{
         Begins, Host, InstanceSpec, Lab, REGION, Running,
-        salt::{KeyPair, Master, Minion, answers, until_answers},
+        salt::{KeyPair, Master, Minion, answering, until_answer},
     },
     spec::made_up_context,
 };
@@ -31,8 +31,8 @@ pub const TRUSTED: &str = "/etc/salt/pki/minion/minion_master.pub";
 pub const BUILD_VARS: &str = "/etc/build-vars.json.b64";
 pub const DUE: &str = "/var/lib/bldr/highstate-due";
 pub const SWITCH: &str = "/var/lib/bldr/switch";
-/// Salt on a busy machine.
-pub const SOON: Duration = Duration::from_secs(90);
+/// Salt on a busy machine: this is for what hangs.
+pub const SOON: Duration = Duration::from_secs(300);
 
 /// A stack of a fleet, on master `a`.
 #[derive(Clone)]
@@ -113,8 +113,8 @@ pub async fn fleet(stacks: &[Stack]) -> Fleet {
     fs::write(home.join("settings.yaml"), settings.to_string()).unwrap();
     let fleet = Fleet { lab, home, hosts, keys, _folder: folder };
     let running = stacks.iter().filter(|stack| stack.begins == Begins::Running);
-    let joined = running.flat_map(|stack| (1..=stack.nodes).map(|node| name(stack, node)));
-    join_all(joined.map(async |node| fleet.answers(A, &node).await)).await;
+    let joined: Vec<String> = running.flat_map(|stack| (1..=stack.nodes).map(move |node| name(stack, node))).collect();
+    fleet.answer(A, &joined).await;
     fleet
 }
 
@@ -127,9 +127,9 @@ impl Fleet {
         &self.hosts[&format!("{master}--1")]
     }
 
-    /// Waits until a node answers a master.
-    pub async fn answers(&self, master: &str, node: &str) {
-        until_answers(self.master(master), node, SOON).await.unwrap();
+    /// Waits until nodes answer a master.
+    pub async fn answer(&self, master: &str, nodes: &[impl AsRef<str>]) {
+        until_answer(self.master(master), nodes, SOON).await.unwrap();
     }
 
     async fn env(&self) -> Vec<(String, String)> {
@@ -179,34 +179,32 @@ impl Fleet {
         fs::read_to_string(self.home.join(format!(".cfn/contexts/{stack}.json"))).unwrap()
     }
 
-    /// Whether a node is commanded by this master and by no other, by everything there is to look at; with the context of its
-    /// stack, or without.
-    pub async fn assert_on(&self, node: &str, master: &str) {
-        let (address, other) = if master == B { (NEW, A) } else { (OLD, B) };
-        self.answers(master, node).await;
+    /// Whether nodes are commanded by this master and by no other, by everything there is to look at.
+    pub async fn assert_on(&self, master: &str, nodes: impl IntoIterator<Item = impl AsRef<str>>) {
+        let nodes: Vec<_> = nodes.into_iter().collect();
+        let other = if master == B { A } else { B };
+        self.answer(master, &nodes).await;
+        // A master that is off commands nobody.
+        let too = answering(self.master(other), &nodes).await.unwrap_or_default();
+        assert!(too.is_empty(), "{too:?} answer {other} too");
+        join_all(nodes.iter().map(|node| self.assert_looks(node.as_ref(), master))).await;
+    }
+
+    async fn assert_looks(&self, node: &str, master: &str) {
+        let address = if master == B { NEW } else { OLD };
         let config = self.file(node, CONFIG).await.unwrap();
         assert!(config.starts_with(&format!("master: {address}\nid: {node}\n")), "{node}: {config}");
         let bodies = |text: &str| bldr_core::fleet::PublicKey::from_pem(text);
         assert_eq!(bodies(&self.file(node, TRUSTED).await.unwrap()), bodies(&self.keys[master].public_pem), "{node}");
         let vars = BuildVars::decode(&self.file(node, BUILD_VARS).await.unwrap()).unwrap();
         assert_eq!(vars.master().unwrap().as_str(), address, "{node}");
-        let peers = self.host(node).shell("ss -Htn state established '( dport = :4505 )' | awk '{print $4}' | sort -u").await.unwrap();
-        assert_eq!(peers.trim(), format!("{address}:4505"), "{node}");
-        assert!(!answers(self.master(other), node).await.unwrap_or(false), "{node} answers {other} too");
-        // One daemon, and nothing of a switch is left.
-        let daemons = self.host(node).shell("systemctl show -p ActiveState --value salt-minion").await.unwrap();
-        assert_eq!(daemons.trim(), "active", "{node}");
-        assert_eq!(
-            self.host(node).shell(&format!("ls -d {SWITCH} /etc/systemd/system/bldr-* 2>/dev/null || true")).await.unwrap(),
-            "",
-            "{node}"
+        // One daemon, one connection, and nothing of a switch is left.
+        let line = format!(
+            "ss -Htn state established '( dport = :4505 )' | awk '{{print $4}}' | sort -u; \
+             systemctl show -p ActiveState --value salt-minion; ls -d {SWITCH} /etc/systemd/system/bldr-* 2>/dev/null || true"
         );
-    }
-
-    /// The same of several nodes, side by side.
-    pub async fn assert_all_on(&self, nodes: impl IntoIterator<Item = impl AsRef<str>>, master: &str) {
-        let nodes: Vec<_> = nodes.into_iter().collect();
-        join_all(nodes.iter().map(|node| self.assert_on(node.as_ref(), master))).await;
+        let looks = self.host(node).shell(&line).await.unwrap();
+        assert_eq!(looks, format!("{address}:4505\nactive\n"), "{node}");
     }
 
     pub fn assert_context(&self, stack: &str, address: &str) {

@@ -2,11 +2,11 @@
 //! by the test, and not by who comes first.
 
 use super::{
-    error::{LabResult, Trying, succeeded},
+    error::{LabError, LabResult, Trying, succeeded},
     host::Host,
     spec::HostFile,
 };
-use std::{fmt::Display, process::Output, time::Duration};
+use std::{collections::BTreeSet, fmt::Display, time::Duration};
 use tokio::process::Command;
 
 /// An RSA key, as Salt's masters and minions have theirs.
@@ -126,33 +126,35 @@ impl Minion {
     }
 }
 
-/// Asks a master for a minion, once. The master must be able to ask: `false` means that it did and that nobody answered.
+/// Asks a master once for minions: those that answered. The master must be able to ask.
 ///
 /// # Errors
 /// When the host is not up, or its master does not run.
-pub async fn answers(master: &Host, id: &str) -> LabResult<bool> {
-    let output = ask(master, id, Duration::ZERO).await?;
-    if output.status.code() == Some(NOBODY) {
-        return Ok(false);
-    }
-    succeeded(format_args!("{} asks {id}", master.name()), output).map(|_| true)
+pub async fn answering(master: &Host, ids: &[impl AsRef<str>]) -> LabResult<BTreeSet<String>> {
+    ask(master, ids, Duration::ZERO).await
 }
 
-/// Waits until a minion answers its master, which need not run yet.
+/// Waits until all these minions answer their master, which need not run yet. One question for all: who asks loads the master
+/// as much as a minion that starts.
 ///
 /// # Errors
-/// When it does not within that time; with what the master said last.
-pub async fn until_answers(master: &Host, id: &str, within: Duration) -> LabResult<()> {
-    succeeded(format_args!("{} asks {id} for {within:?}", master.name()), ask(master, id, within).await?).map(drop)
+/// When they do not within that time.
+pub async fn until_answer(master: &Host, ids: &[impl AsRef<str>], within: Duration) -> LabResult<()> {
+    let answered = ask(master, ids, within).await?;
+    let missing: Vec<&str> = ids.iter().map(AsRef::as_ref).filter(|id| !answered.contains(*id)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(LabError::broken(format_args!("{} asks {} for {within:?}", master.name(), missing.join(", ")), "no answer"))
 }
 
-/// What `ask_minion.py` ends with when the master has asked and nobody has answered.
-const NOBODY: i32 = 3;
-
-async fn ask(master: &Host, id: &str, within: Duration) -> LabResult<Output> {
+async fn ask(master: &Host, ids: &[impl AsRef<str>], within: Duration) -> LabResult<BTreeSet<String>> {
     // A master that hangs is given up on the host itself, where nothing is left of the question.
-    let limit = (within + Duration::from_secs(45)).as_secs().to_string();
+    let limit = (within + Duration::from_secs(60)).as_secs().to_string();
     let within = within.as_secs_f64().to_string();
-    let command = ["timeout", "--kill-after=1", &limit, "/opt/saltstack/salt/bin/python3", "-", id, &within];
-    master.exec_with(&command, include_bytes!("../../lab/ask_minion.py")).await
+    let mut command = vec!["timeout", "--kill-after=1", &limit, "/opt/saltstack/salt/bin/python3", "-", &within];
+    command.extend(ids.iter().map(AsRef::as_ref));
+    let output = master.exec_with(&command, include_bytes!("../../lab/ask_minions.py")).await?;
+    let output = succeeded(format_args!("{} asks {}", master.name(), command[6..].join(", ")), output)?;
+    Ok(String::from_utf8_lossy(&output.stdout).lines().map(Into::into).collect())
 }

@@ -42,8 +42,13 @@ impl Machines {
                 self.keep(name, kept, content.as_deref())?;
             }
         }
-        let deadline = self.clock.now().0.saturating_add(i64::try_from(patience.as_millis()).unwrap_or(i64::MAX));
+        let deadline = self.seconds().saturating_add(i64::try_from(patience.as_secs()).unwrap_or(i64::MAX));
         self.keep(name, path::DEADLINE, Some(&deadline.to_string()))
+    }
+
+    /// Since 1970, as a node counts.
+    fn seconds(&self) -> i64 {
+        self.clock.now().0.div_euclid(1000)
     }
 
     /// Takes the watchdog away, and then what it would have put back.
@@ -55,7 +60,7 @@ impl Machines {
     /// What the watchdog of a node does once its time has come.
     pub(super) fn watchdog(&self, name: &str) -> PortResult<()> {
         let deadline = self.file(name, path::DEADLINE)?.and_then(|deadline| deadline.trim().parse::<i64>().ok());
-        if deadline.is_some_and(|deadline| self.clock.now().0 >= deadline) { self.put_back(name) } else { Ok(()) }
+        if deadline.is_some_and(|deadline| self.seconds() >= deadline) { self.put_back(name) } else { Ok(()) }
     }
 
     fn put_back(&self, name: &str) -> PortResult<()> {

@@ -1,0 +1,210 @@
+//! How is one stack moved? Its steps in order; and where it does not join, everything put back.
+
+mod steps;
+
+use super::{Execution, PoisonError};
+use crate::{
+    error::{PortError, PortErrorKind},
+    event::{Action, Event, Outcome},
+    fleet::{Host, Node, NodeFiles},
+    name::StackName,
+    old_keys,
+    plan::{Step, Unproven},
+    ports::Revision,
+    survey,
+};
+use std::{collections::HashMap, time::Duration};
+use steps::{Done, Failed, Stepped};
+
+/// How a stack was before its context was rewritten.
+struct Rewritten {
+    before: String,
+    revision: Revision,
+}
+
+/// One stack on its way.
+pub(super) struct StackRun<'a> {
+    execution: &'a Execution<'a>,
+    stack: &'a StackName,
+    nodes: &'a [Node],
+    /// A node that was started has a new address.
+    hosts: HashMap<u64, Host>,
+    /// What each node said just before anything was changed.
+    before: HashMap<u64, NodeFiles>,
+    rewritten: Option<Rewritten>,
+    /// The nodes that were switched, or may have been.
+    switched: Vec<u64>,
+    /// Nodes that are to be stopped again however it ends.
+    started: Vec<u64>,
+    confirmed: bool,
+    clean: bool,
+}
+
+impl<'a> StackRun<'a> {
+    pub(super) fn new(execution: &'a Execution<'a>, stack: &'a StackName) -> Self {
+        let nodes = execution.fleet.stacks.get(stack).map_or(&[][..], |s| &s.nodes);
+        Self {
+            execution,
+            stack,
+            nodes,
+            hosts: nodes.iter().filter_map(|n| Some((n.name.number(), n.host()?))).collect(),
+            before: HashMap::new(),
+            rewritten: None,
+            switched: Vec::new(),
+            started: nodes.iter().filter(|n| n.woken).map(|n| n.name.number()).collect(),
+            confirmed: false,
+            clean: true,
+        }
+    }
+
+    /// Takes the steps in order, up to the first that fails; what was switched and not confirmed is then put back, and
+    /// nodes that were started are stopped again all the same.
+    pub(super) async fn walk(mut self, steps: &[Step]) -> (Outcome, Option<String>) {
+        let mut end: Option<(Outcome, String)> = None;
+        for step in steps {
+            let cleaning_up = step.action == Action::Stop && step.node.is_some_and(|node| self.started.contains(&node));
+            if end.is_some() && !cleaning_up {
+                continue;
+            }
+            if step.action == Action::Start {
+                // A start that fails may have been heard all the same.
+                self.started.extend(step.node);
+            }
+            let sleeps_again = steps.iter().any(|s| s.action == Action::Stop && s.node == step.node);
+            if let Err(reason) = self.step(*step, sleeps_again).await {
+                self.clean = false;
+                if end.is_none() {
+                    end = Some(self.ended(step.action, reason).await);
+                }
+            } else if step.action == Action::Confirm {
+                self.confirmed = true;
+                self.note_moved(step.node);
+            }
+        }
+        for host in self.hosts.values() {
+            self.execution.ports.minions.release(host).await;
+        }
+        end.map_or((Outcome::Remastered, None), |(outcome, reason)| (outcome, Some(reason)))
+    }
+
+    /// What a step that failed comes to for the stack.
+    async fn ended(&mut self, at: Action, reason: String) -> (Outcome, String) {
+        if self.confirmed || at == Action::Stop {
+            return (Outcome::Failed, reason);
+        }
+        if at == Action::Confirm {
+            return (Outcome::Failed, format!("{reason}; it puts itself back unless this is run again in time"));
+        }
+        if self.rewritten.is_none() && self.switched.is_empty() {
+            return (Outcome::Failed, format!("{reason} (nothing was switched)"));
+        }
+        match self.execution.plan.unproven {
+            Unproven::Revert => self.reverted(reason).await,
+            Unproven::Leave => self.left(reason).await,
+        }
+    }
+
+    /// Puts everything back, and asks whether the old master is obeyed again.
+    async fn reverted(&mut self, reason: String) -> (Outcome, String) {
+        let mut trouble = Vec::new();
+        for number in self.switched.iter().rev().copied().collect::<Vec<_>>() {
+            trouble.extend(self.step(Step { action: Action::Revert, node: Some(number) }, false).await.err());
+        }
+        let stuck = !trouble.is_empty();
+        if self.rewritten.is_some() {
+            trouble.extend(self.step(Step { action: Action::RestoreContext, node: None }, false).await.err());
+        }
+        if stuck {
+            let patience = self.patience().as_secs();
+            return (
+                Outcome::Failed,
+                format!("{reason}; and could not be put back: {}; the node puts itself back within {patience} s", trouble.join("; ")),
+            );
+        }
+        for number in self.switched.clone() {
+            trouble.extend(self.step(Step { action: Action::ProveOld, node: Some(number) }, false).await.err());
+        }
+        let how = match trouble.is_empty() {
+            true if self.switched.is_empty() => "put back as it was".to_owned(),
+            true => "put back as it was, and it answers its old master".to_owned(),
+            false => format!("put back as it was, but {}", trouble.join("; ")),
+        };
+        (Outcome::RolledBack, format!("{reason}; {how}"))
+    }
+
+    /// Leaves everything for somebody to look at: the nodes must not put themselves back meanwhile.
+    async fn left(&mut self, reason: String) -> (Outcome, String) {
+        let mut trouble = Vec::new();
+        for number in self.switched.clone() {
+            trouble.extend(self.step(Step { action: Action::Confirm, node: Some(number) }, false).await.err());
+        }
+        let how = if trouble.is_empty() { String::new() } else { format!(", but {}", trouble.join("; ")) };
+        (Outcome::Failed, format!("{reason}; left as it is (revert=no){how}; `bldr master.status:{}` shows how that is", self.stack))
+    }
+
+    fn note_moved(&self, node: Option<u64>) {
+        let Some(files) = node.and_then(|number| self.before.get(&number)) else { return };
+        let evidence = survey::evidence(files);
+        let mut moved = self.execution.moved.lock().unwrap_or_else(PoisonError::into_inner);
+        moved.minions.extend(old_keys::identity(&evidence));
+        moved.left.extend(evidence.configured.filter(|address| **address != *self.execution.plan.address.as_str()));
+    }
+
+    fn patience(&self) -> Duration {
+        self.execution.plan.patience.watchdog_of(self.nodes.len())
+    }
+
+    /// Takes a step, and tells of it.
+    async fn step(&mut self, step: Step, sleeps_again: bool) -> Result<(), String> {
+        let execution = self.execution;
+        let (action, name) = (step.action, step.node.map(|number| self.stack.node(number)));
+        let begun = execution.ports.clock.now().0;
+        execution.tell(Event::StepStarted { stack: self.stack.clone(), node: name.clone(), action }).await;
+        let undoing = action >= Action::Revert;
+        if let Some(problem) = execution.with_report(|report| report.unrecorded.clone()).filter(|_| !undoing) {
+            return Err(format!("the run can no longer be recorded, so '{}' was not begun: {problem}", action.doing()));
+        }
+        let done = self.taken(step, sleeps_again).await;
+        let (stack, node, millis) = (self.stack.clone(), name, execution.millis_since(begun));
+        match done {
+            Ok(Done { change, detail, states }) => {
+                execution.tell(Event::StepFinished { stack, node, action, change, millis, detail, states }).await;
+                Ok(())
+            }
+            Err(Failed { error, states }) => {
+                let reason = format!("{error} (while {})", action.doing());
+                execution.tell(Event::StepFailed { stack, node, action, reason: reason.clone(), millis, states }).await;
+                Err(reason)
+            }
+        }
+    }
+
+    async fn taken(&mut self, step: Step, sleeps_again: bool) -> Stepped {
+        let Some(number) = step.node else {
+            return match step.action {
+                Action::RewriteContext => Ok(self.rewrite_context().await?.into()),
+                _ => Ok(self.restore_context().await?.into()),
+            };
+        };
+        let no_such = || PortError::new(PortErrorKind::NotFound, self.stack.as_str(), "the plan names a node that was not surveyed");
+        let node = self.nodes.iter().find(|n| n.name.number() == number).ok_or_else(no_such)?;
+        match step.action {
+            Action::Start => return self.start(node, sleeps_again).await,
+            Action::Stop => return self.stop(node).await,
+            _ => {}
+        }
+        let nowhere = || PortError::new(PortErrorKind::Unreachable, node.name.to_string(), "it has no address to connect to");
+        let host = self.hosts.get(&number).cloned().ok_or_else(nowhere)?;
+        match step.action {
+            Action::Examine => self.examine(number, &host).await,
+            Action::Introduce => self.introduce(number, &host).await,
+            Action::Rehearse => self.rehearse(&host).await,
+            Action::Repoint => self.repoint(number, &host).await,
+            Action::Prove => self.prove(number, &host).await,
+            Action::Confirm => self.confirm(&host).await,
+            Action::Revert => self.revert(&host).await,
+            Action::ProveOld => self.prove_old(number, &host).await,
+            _ => self.highstate(&host).await,
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! What does each step do? One effect through the ports, and what came of it.
+
+use super::{Rewritten, StackRun};
+use crate::{
+    build_vars::BuildVars,
+    context::{Context, Rewrite},
+    error::{PortError, PortErrorKind, PortResult},
+    event::States,
+    fleet::{Host, Node, PublicKey, Reading},
+    minion_config,
+    ports::{Change, Expected, Highstate, HighstateMode, Proof, Repointing, Sleeper, SleeperState},
+    readiness, survey,
+};
+use std::time::Duration;
+
+/// What came of a step that did not fail.
+pub(super) struct Done {
+    pub(super) change: Change,
+    pub(super) detail: Option<String>,
+    pub(super) states: Option<States>,
+}
+
+impl From<Change> for Done {
+    fn from(change: Change) -> Self {
+        Self { change, detail: None, states: None }
+    }
+}
+
+/// Why a step failed.
+pub(super) struct Failed {
+    pub(super) error: PortError,
+    pub(super) states: Option<States>,
+}
+
+impl From<PortError> for Failed {
+    fn from(error: PortError) -> Self {
+        Self { error, states: None }
+    }
+}
+
+pub(super) type Stepped = Result<Done, Failed>;
+
+/// How long a master waits for the answer to one question.
+const PING: Duration = Duration::from_secs(3);
+
+impl StackRun<'_> {
+    pub(super) async fn start(&mut self, node: &Node, sleeps_again: bool) -> Stepped {
+        let ports = self.execution.ports;
+        let memory = |launched, state| Sleeper { node: node.name.clone(), id: node.id.clone(), launched, state };
+        // Before and after: killed in between, the next run knows whose doing it is that the node runs.
+        if sleeps_again {
+            ports.sleepers.remember(&memory(node.launched, SleeperState::Waking)).await?;
+        }
+        let instance = ports.power.start(&node.id).await?;
+        if sleeps_again {
+            ports.sleepers.remember(&memory(instance.launched, SleeperState::Woken)).await?;
+        }
+        let address = self.execution.run.addresses.reach(self.stack, &instance);
+        let address = address.ok_or_else(|| {
+            PortError::new(PortErrorKind::Unreachable, node.name.to_string(), "it was started and has no address to connect to")
+        })?;
+        let detail = Some(format!("at {address}"));
+        self.hosts.insert(node.name.number(), Host { node: node.name.clone(), address });
+        Ok(Done { change: Change::Made, detail, states: None })
+    }
+
+    /// What a node says just before it sleeps is remembered, so that the next plan need not wake it to ask.
+    pub(super) async fn stop(&self, node: &Node) -> Stepped {
+        let ports = self.execution.ports;
+        let evidence = match self.hosts.get(&node.name.number()) {
+            Some(host) if self.clean => Reading::of(ports.minions.read(host).await.map(|files| survey::evidence(&files))),
+            _ => Reading::NotAsked,
+        };
+        let instance = ports.power.stop(&node.id).await?;
+        match evidence {
+            Reading::Read(evidence) => {
+                let state = SleeperState::Asleep(evidence);
+                let sleeper = Sleeper { node: node.name.clone(), id: instance.id, launched: instance.launched, state };
+                ports.sleepers.remember(&sleeper).await?;
+            }
+            _ => ports.sleepers.forget(&node.name).await?,
+        }
+        Ok(Change::Made.into())
+    }
+
+    /// The survey may be hours old by now: the node is asked again, and judged by the same rules as in the plan.
+    pub(super) async fn examine(&mut self, number: u64, host: &Host) -> Stepped {
+        let execution = self.execution;
+        let master = &execution.run.master;
+        let (files, outlook) = execution.patiently(async || execution.ports.minions.examine(host, &master.address).await).await?;
+        let evidence = survey::evidence(&files);
+        let subject = || host.node.to_string();
+        if let Err(problem) = &evidence.build_vars {
+            let fix = format!("'buildvars.fix:{}' regenerates them", self.stack);
+            return Err(PortError::new(PortErrorKind::Malformed, subject(), problem.to_string()).advise(fix).into());
+        }
+        readiness::of(&host.node, &evidence, &outlook, master).map_err(|why| {
+            let why = why.strip_prefix(&format!("{}: ", host.node)).map_or(why.clone(), Into::into);
+            PortError::new(PortErrorKind::Refused, subject(), why)
+        })?;
+        self.before.insert(number, files);
+        Ok(Change::NotNeeded.into())
+    }
+
+    fn identity(&self, number: u64, host: &Host) -> PortResult<(String, PublicKey)> {
+        let files = self.before.get(&number);
+        let found = files.and_then(|files| Some((files.minion_id.clone()?, PublicKey::from_pem(files.minion_key.as_deref()?)?)));
+        found.ok_or_else(|| PortError::new(PortErrorKind::NotFound, host.node.to_string(), "there is no minion key on it"))
+    }
+
+    pub(super) async fn introduce(&self, number: u64, host: &Host) -> Stepped {
+        let (id, key) = self.identity(number, host)?;
+        let (ports, master) = (self.execution.ports, &self.execution.run.master);
+        Ok(self.execution.patiently(async || ports.masters.accept(&master.host, &id, &key).await).await?.into())
+    }
+
+    pub(super) async fn rehearse(&self, host: &Host) -> Stepped {
+        let master = &self.execution.run.master;
+        let highstate = self.execution.ports.minions.rehearse(host, &master.address, &master.standing.key).await?;
+        self.told(host, highstate, Change::NotNeeded, "nothing was switched").await
+    }
+
+    /// Writes the new master's address into the stack's context, if it is not there yet.
+    pub(super) async fn rewrite_context(&mut self) -> PortResult<Change> {
+        let contexts = self.execution.ports.contexts;
+        let document = contexts.load(self.stack).await?;
+        let malformed = |error| PortError::new(PortErrorKind::Malformed, self.stack.as_str(), format!("{error}"));
+        let context = Context::parse(&document.text).map_err(malformed)?;
+        match context.repointed_to(&self.execution.plan.address).map_err(malformed)? {
+            Rewrite::Context(rewritten) if rewritten != context => {
+                let revision = contexts.save(self.stack, &rewritten.to_text(), &Expected::Revision(document.revision)).await?;
+                self.rewritten = Some(Rewritten { before: document.text, revision });
+                Ok(Change::Made)
+            }
+            _ => Ok(Change::NotNeeded),
+        }
+    }
+
+    pub(super) async fn restore_context(&mut self) -> PortResult<Change> {
+        let Some(Rewritten { before, revision }) = self.rewritten.take() else { return Ok(Change::NotNeeded) };
+        self.execution.ports.contexts.save(self.stack, &before, &Expected::Revision(revision)).await?;
+        Ok(Change::Made)
+    }
+
+    pub(super) async fn repoint(&mut self, number: u64, host: &Host) -> Stepped {
+        let execution = self.execution;
+        let document = execution.ports.contexts.load(self.stack).await?;
+        let malformed = |problem: String| PortError::new(PortErrorKind::Malformed, host.node.to_string(), problem);
+        let context = Context::parse(&document.text).map_err(|error| malformed(error.to_string()))?;
+        let old = self.before.get(&number).and_then(|files| files.build_vars.as_deref());
+        let build_vars = BuildVars::brought_up_to_date(old, &context, &host.node).map_err(|error| malformed(error.to_string()))?;
+        let to = Repointing {
+            address: execution.plan.address.clone(),
+            key: execution.run.master.standing.key.clone(),
+            build_vars,
+            patience: self.patience(),
+        };
+        self.switched.push(number);
+        Ok(execution.patiently(async || execution.ports.minions.repoint(host, &to).await).await?.into())
+    }
+
+    pub(super) async fn prove(&self, number: u64, host: &Host) -> Stepped {
+        let execution = self.execution;
+        let (master, within) = (&execution.run.master, execution.plan.patience.join);
+        let (id, _) = self.identity(number, host)?;
+        let begun = execution.ports.clock.now().0;
+        let proof = execution.patiently(async || execution.ports.minions.prove(host, &master.address, &master.standing.key, within).await);
+        if let Proof::Unproven(why) = proof.await? {
+            return Err(PortError::new(PortErrorKind::Refused, host.node.to_string(), why).into());
+        }
+        let bound = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        loop {
+            let answered = execution.ports.masters.ping(&master.host, std::slice::from_ref(&id), within.min(PING)).await;
+            if matches!(&answered, Ok(ids) if ids.contains(&id)) {
+                return Ok(Change::NotNeeded.into());
+            }
+            if execution.millis_since(begun) >= bound {
+                let why = answered.err().map_or_else(|| format!("{} gets no answer from it", master.stack), |error| error.to_string());
+                return Err(PortError::new(PortErrorKind::Refused, host.node.to_string(), why).into());
+            }
+            execution.ports.clock.sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    pub(super) async fn confirm(&self, host: &Host) -> Stepped {
+        let execution = self.execution;
+        execution.patiently(async || execution.ports.minions.confirm(host, &execution.plan.address).await).await?;
+        Ok(Change::Made.into())
+    }
+
+    pub(super) async fn revert(&self, host: &Host) -> Stepped {
+        let execution = self.execution;
+        Ok(execution.patiently(async || execution.ports.minions.revert(host).await).await?.into())
+    }
+
+    /// Whether a node that was put back takes orders from the master it had; where it had none, there is nothing to ask.
+    pub(super) async fn prove_old(&self, number: u64, host: &Host) -> Stepped {
+        let execution = self.execution;
+        let Some(files) = self.before.get(&number) else { return Ok(Change::NotNeeded.into()) };
+        let address = files.minion_config.as_deref().and_then(minion_config::master_of).and_then(|address| address.parse().ok());
+        let key = files.trusted_key.as_deref().and_then(PublicKey::from_pem);
+        let (Some(address), Some(key)) = (address, key) else { return Ok(Change::NotNeeded.into()) };
+        let within = execution.plan.patience.join;
+        let proof = execution.patiently(async || execution.ports.minions.prove(host, &address, &key, within).await).await?;
+        match proof {
+            Proof::Proven => Ok(Done { change: Change::NotNeeded, detail: Some(format!("it takes orders from {address}")), states: None }),
+            Proof::Unproven(why) => {
+                Err(PortError::new(PortErrorKind::Refused, host.node.to_string(), format!("its old master has not got it back: {why}"))
+                    .into())
+            }
+        }
+    }
+
+    pub(super) async fn highstate(&self, host: &Host) -> Stepped {
+        let mode = self.execution.plan.highstate;
+        let highstate = self.execution.ports.minions.highstate(host, mode).await?;
+        let change = if mode == HighstateMode::Apply { Change::Made } else { Change::NotNeeded };
+        self.told(host, highstate, change, "the minion does answer its new master: run again when the cause is gone").await
+    }
+
+    /// What a highstate comes to; what it printed is kept, and what failed is named.
+    async fn told(&self, host: &Host, highstate: Highstate, change: Change, advice: &str) -> Stepped {
+        let execution = self.execution;
+        let output = match highstate.output.is_empty() {
+            true => None,
+            false => Some(execution.ports.journal.keep_output(&execution.run.id, &host.node, &highstate.output).await?),
+        };
+        let failed = if highstate.failed.is_empty() { String::new() } else { format!("; failed: {}", highstate.failed.join(", ")) };
+        let states = Some(States { changed: highstate.changed, failed: highstate.failed, output });
+        if highstate.succeeded {
+            return Ok(Done { change, detail: Some(highstate.summary), states });
+        }
+        let problem = format!("the highstate did not succeed: {}{failed}", highstate.summary);
+        Err(Failed { error: PortError::new(PortErrorKind::Refused, host.node.to_string(), problem).advise(advice), states })
+    }
+}
