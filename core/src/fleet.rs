@@ -137,7 +137,10 @@ impl fmt::Display for Problem {
 ///
 /// Two keys are equal when their bodies are: line ends and blank space around the PEM do not count.
 #[derive(Debug, Clone)]
-pub struct PublicKey(String);
+pub struct PublicKey {
+    pem: String,
+    fingerprint: KeyFingerprint,
+}
 
 impl PublicKey {
     /// A key from the text of its file.
@@ -147,21 +150,25 @@ impl PublicKey {
     pub fn from_pem(text: &str) -> Option<Self> {
         let text = text.trim();
         let framed = text.starts_with("-----BEGIN ") && text.contains("-----END ") && text.ends_with("-----");
-        (framed && !text.contains("PRIVATE")).then(|| Self(text.lines().map(str::trim).collect::<Vec<_>>().join("\n") + "\n"))
+        if !framed || text.contains("PRIVATE") {
+            return None;
+        }
+        let lines: Vec<_> = text.lines().map(str::trim).collect();
+        let body: String = lines.iter().copied().filter(|line| !line.starts_with("-----")).collect();
+        Some(Self { pem: lines.join("\n") + "\n", fingerprint: KeyFingerprint::of_body(&body) })
     }
     /// The text to place on a minion: PEM, `\n` line ends, a newline at the end.
     pub fn pem(&self) -> &str {
-        &self.0
+        &self.pem
     }
     /// The key's fingerprint.
     pub fn fingerprint(&self) -> KeyFingerprint {
-        let body: String = self.0.lines().filter(|l| !l.starts_with("-----")).collect();
-        KeyFingerprint::of_body(&body)
+        self.fingerprint
     }
 }
 impl PartialEq for PublicKey {
     fn eq(&self, other: &Self) -> bool {
-        self.fingerprint() == other.fingerprint()
+        self.fingerprint == other.fingerprint
     }
 }
 impl Eq for PublicKey {}
@@ -293,6 +300,32 @@ pub struct HeldKey {
     pub key: KeyFingerprint,
 }
 
+/// Every key that a master holds. One id may have several: one that it accepted, and others that it denied.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeldKeys(Vec<HeldKey>);
+
+impl HeldKeys {
+    /// Those under an id.
+    pub fn under(&self, id: &str) -> &[HeldKey] {
+        let from = self.0.partition_point(|held| *held.id < *id);
+        let count = self.0[from..].iter().take_while(|held| *held.id == *id).count();
+        &self.0[from..from + count]
+    }
+    /// All of them, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &HeldKey> {
+        self.0.iter()
+    }
+}
+
+impl FromIterator<HeldKey> for HeldKeys {
+    fn from_iter<I: IntoIterator<Item = HeldKey>>(held: I) -> Self {
+        let mut held: Vec<HeldKey> = held.into_iter().collect();
+        held.sort();
+        held.shrink_to_fit();
+        Self(held)
+    }
+}
+
 /// What a master's machine says of its salt-master.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
@@ -302,8 +335,8 @@ pub struct Standing {
     pub version: Option<SaltVersion>,
     /// Why nobody would get an answer from it, as half a sentence; `None` where it answers.
     pub silent: Option<String>,
-    /// Every key it holds, by id; one id may have several.
-    pub keys: Vec<HeldKey>,
+    /// The keys it holds.
+    pub keys: HeldKeys,
 }
 
 /// One machine of a stack.

@@ -35,14 +35,14 @@ pub fn of(node: &NodeName, evidence: &Evidence, outlook: &Outlook, master: &NewM
             "{node}: its minion id '{shown}' has characters other than letters, digits, '-', '_' and '.'; give it another `id:`"
         ));
     }
-    let held = || master.standing.keys.iter().filter(|held| held.id == *id);
-    if held().any(|held| held.key != key) {
+    let held = master.standing.keys.under(id);
+    if held.iter().any(|held| held.key != key) {
         return Err(format!(
             "{node}: {0} holds another key under its id '{id}'; if that is an old one, `salt-key -d {id}` on {0} removes it",
             master.stack
         ));
     }
-    if held().any(|held| held.state == KeyState::Rejected) {
+    if held.iter().any(|held| held.state == KeyState::Rejected) {
         return Err(format!("{node}: {0} has rejected its key; `salt-key -d {id}` on {0} forgets that", master.stack));
     }
     Ok(())
@@ -52,14 +52,14 @@ pub fn of(node: &NodeName, evidence: &Evidence, outlook: &Outlook, master: &NewM
 mod tests {
     use super::*;
     use crate::{
-        fleet::{Host, NodeFiles, PublicKey, Standing},
+        fleet::{HeldKeys, Host, NodeFiles, PublicKey, Standing},
         survey,
     };
 
     #[test]
     fn an_id_that_is_no_name_goes_nowhere_near_the_master() {
         let key = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";
-        let standing = Standing { key: PublicKey::from_pem(key).unwrap(), version: None, silent: None, keys: Vec::new() };
+        let standing = Standing { key: PublicKey::from_pem(key).unwrap(), version: None, silent: None, keys: HeldKeys::default() };
         let host = Host { node: "master-server--b--1".parse().unwrap(), address: "10.0.0.2".parse().unwrap() };
         let (stack, address) = ("master-server--b".parse().unwrap(), "10.0.0.2".parse().unwrap());
         let master = NewMaster { stack, host, address, peers: Vec::new(), standing };

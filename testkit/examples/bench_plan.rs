@@ -6,7 +6,10 @@
 
 use bldr_core::{
     address::HostAddress,
-    fleet::{ContextFacts, Ec2Id, Evidence, Fleet, Host, InstanceState, Node, Outlook, PublicKey, Reading, Stack, Standing, Timestamp},
+    fleet::{
+        ContextFacts, Ec2Id, Evidence, Fleet, HeldKey, HeldKeys, Host, InstanceState, KeyState, Node, Outlook, PublicKey, Reading, Stack,
+        Standing, Timestamp,
+    },
     name::StackName,
     plan::{self, Patience, Request, Scope, Stopped, Unproven},
     ports::{HighstateMode, SharedAddress},
@@ -17,7 +20,7 @@ use bldr_core::{
 use bldr_testkit::{salt, spec::FleetSpec, stores::MemoryProjects};
 use std::{error::Error, time::Instant};
 
-/// A fleet of one-node stacks, all still on the old master.
+/// A fleet of one-node stacks, all still on the old master, which holds their keys.
 fn fleet(spec: &FleetSpec, key: &PublicKey) -> Result<Fleet, Box<dyn Error>> {
     let mut fleet = Fleet { region: spec.region.clone(), ..Fleet::default() };
     for (number, name) in spec.stacks.keys().enumerate() {
@@ -47,14 +50,22 @@ fn fleet(spec: &FleetSpec, key: &PublicKey) -> Result<Fleet, Box<dyn Error>> {
         let context = Reading::Read(ContextFacts::Mastered { masters: vec!["10.0.0.10".into()] });
         fleet.stacks.insert(name.clone(), Stack { name, nodes: vec![node], context });
     }
+    let standing = Standing { key: key.clone(), version: None, silent: None, keys: keys(spec, key) };
+    fleet.standings.insert("master-server--a".parse()?, Reading::Read(standing));
     Ok(fleet)
 }
 
-fn new_master() -> Result<NewMaster, Box<dyn Error>> {
+fn keys(spec: &FleetSpec, key: &PublicKey) -> HeldKeys {
+    let held = |name: &String| HeldKey { id: format!("{name}--1").into(), state: KeyState::Accepted, key: key.fingerprint() };
+    spec.stacks.keys().map(held).collect()
+}
+
+/// The new master. It holds everybody's key already, so that each has to be found among all.
+fn new_master(keys: HeldKeys) -> Result<NewMaster, Box<dyn Error>> {
     let (stack, address): (StackName, HostAddress) = ("master-server--b".parse()?, "10.0.0.20".parse()?);
     let key = PublicKey::from_pem(&salt::made_up_key("b")).ok_or("a made-up key is one")?;
     let host = Host { node: stack.node(1), address: address.clone() };
-    let standing = Standing { key, version: None, silent: None, keys: Vec::new() };
+    let standing = Standing { key, version: None, silent: None, keys };
     Ok(NewMaster { stack, host, peers: vec![address.clone()], address, standing })
 }
 
@@ -80,7 +91,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let projects = MemoryProjects::new(&spec.project_json()).projects().await?;
         let request = Request {
             scope: Scope::Fleet,
-            master: new_master()?,
+            master: new_master(keys(&spec, &key))?,
             rehearse: false,
             unproven: Unproven::Revert,
             patience: Patience::default(),

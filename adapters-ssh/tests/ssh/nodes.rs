@@ -6,7 +6,7 @@ use bldr_adapters_ssh::{Pool, SshMasters, SshMinions, SshSettings, Transport};
 use bldr_core::{
     address::MasterAddress,
     error::PortErrorKind,
-    fleet::{HeldKey, Host, KeyState, PublicKey},
+    fleet::{HeldKey, HeldKeys, Host, KeyState, PublicKey},
     ports::{Change, HighstateMode, Masters, Minions, Proof, Repointing},
 };
 use bldr_testkit::contract::minions::{BUILD_VARS, Bench, CONFIG, DUE, HighstateEnd, REPOINTING, TRUSTED, suite};
@@ -293,7 +293,7 @@ async fn a_master_says_how_it_stands() {
     assert_eq!(masters.read(&host(1)).await.unwrap_err().kind, PortErrorKind::Malformed);
     node.put("/etc/salt/pki/master/master.pub", Some(KEY)).await;
     let standing = masters.read(&host(1)).await.unwrap();
-    assert_eq!((standing.key, standing.keys), (node.master_key(), vec![]));
+    assert_eq!((standing.key, standing.keys), (node.master_key(), HeldKeys::default()));
     assert_eq!(standing.version.unwrap().to_string(), "3008.3");
     assert!(standing.silent.unwrap().contains("does not answer at ports 4505 and 4506 of 127.0.0.1"));
 }
@@ -313,8 +313,7 @@ async fn keys_are_accepted_and_forgotten_by_id_and_body() {
     assert_eq!(masters.accept(&host(1), "quill--ci--1", &key("bWlu")).await.unwrap_err().kind, PortErrorKind::Conflict);
     node.put("/etc/salt/pki/master/minions/ferry--ci--1", Some(key("b3Ro").pem())).await;
 
-    let mut held = masters.read(&host(1)).await.unwrap().keys;
-    held.sort();
+    let held = masters.read(&host(1)).await.unwrap().keys;
     let known: Vec<_> = held.iter().map(|held| (&*held.id, held.state)).collect();
     assert_eq!(known, [("ferry--ci--1", KeyState::Accepted), ("harbor--ci--1", KeyState::Accepted), ("quill--ci--1", KeyState::Rejected)]);
     assert!(held.iter().all(|held| held.key == key(if &*held.id == "ferry--ci--1" { "b3Ro" } else { "bWlu" }).fingerprint()));

@@ -5,7 +5,7 @@ use crate::salt;
 use async_trait::async_trait;
 use bldr_core::{
     error::{PortError, PortErrorKind, PortResult},
-    fleet::{HeldKey, Host, KeyState, PublicKey, Standing},
+    fleet::{HeldKey, HeldKeys, Host, KeyState, PublicKey, Standing},
     ports::{Change, Masters},
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -18,7 +18,7 @@ const FOLDERS: [(&str, KeyState); 4] = [
 ];
 
 impl Machines {
-    fn held(&self, master: &str) -> PortResult<Vec<HeldKey>> {
+    fn held(&self, master: &str) -> PortResult<HeldKeys> {
         let mut held = Vec::new();
         for (folder, state) in FOLDERS {
             for id in self.list(master, folder)? {
@@ -27,7 +27,7 @@ impl Machines {
                 }
             }
         }
-        Ok(held)
+        Ok(held.into_iter().collect())
     }
 }
 
@@ -48,14 +48,14 @@ impl Masters for Machines {
         let name = self.enter(host).await?;
         let conflict = |problem: String| Err(PortError::new(PortErrorKind::Conflict, host.node.to_string(), problem));
         let held = self.held(&name)?;
-        let of_id = || held.iter().filter(|held| *held.id == *id);
-        if of_id().any(|held| held.key != key.fingerprint()) {
+        let of_id = held.under(id);
+        if of_id.iter().any(|held| held.key != key.fingerprint()) {
             return conflict(format!("it holds another key under the id '{id}'"));
         }
-        if of_id().any(|held| held.state == KeyState::Rejected) {
+        if of_id.iter().any(|held| held.state == KeyState::Rejected) {
             return conflict(format!("it has rejected the key of '{id}'"));
         }
-        let accepted = of_id().any(|held| held.state == KeyState::Accepted);
+        let accepted = of_id.iter().any(|held| held.state == KeyState::Accepted);
         if !accepted {
             self.keep(&name, &format!("{}/{id}", path::ACCEPTED), Some(key.pem()))?;
         }
