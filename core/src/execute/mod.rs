@@ -14,10 +14,11 @@ use crate::{
     ports::{Clock, ContextStore, Journal, Masters, Minions, Operator, Power, Record, Sleepers},
     survey::{AddressPolicy, NewMaster},
 };
-use futures::{StreamExt, stream};
+use futures::{StreamExt, channel::mpsc, stream};
 use stack::StackRun;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -92,8 +93,16 @@ pub async fn execute(plan: &RemasterPlan, fleet: &Fleet, run: &Run, ports: &Port
     for (stack, reason) in &plan.untouched {
         execution.note(stack, reason.outcome(), Some(reason.to_string()));
     }
-    stream::iter(&plan.lanes).for_each_concurrent(run.jobs.max(1), |lane| execution.lane(lane)).await;
-    execution.remove_old_keys().await;
+    let (moving, mut moved) = mpsc::channel(0);
+    let lanes: Vec<_> = plan.lanes.iter().map(|lane| (lane, moving.clone())).collect();
+    drop(moving);
+    let walked = stream::iter(lanes).for_each_concurrent(run.jobs.max(1), |(lane, moving)| execution.lane(lane, moving));
+    // While the last highstates run, which takes the longest of all: no minion leaves its old master any more.
+    let tidied = async {
+        moved.next().await;
+        execution.remove_old_keys().await;
+    };
+    futures::join!(walked, tidied);
     let (outcomes, reasons) = execution.with_report(|report| {
         report.interrupted = ports.operator.interrupted();
         (report.outcomes.clone(), report.reasons.clone())
@@ -102,6 +111,9 @@ pub async fn execute(plan: &RemasterPlan, fleet: &Fleet, run: &Run, ports: &Port
     execution.tell(Event::RunFinished { run: run.id.clone(), cloud: run.cloud.clone(), outcomes, reasons, millis }).await;
     execution.report.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Held for as long as a minion may yet move; nothing is sent.
+type Moving = mpsc::Sender<Infallible>;
 
 struct Execution<'a> {
     plan: &'a RemasterPlan,
@@ -152,24 +164,27 @@ impl Execution<'_> {
         self.tell(Event::StackFinished { stack: stack.clone(), outcome, reason, millis }).await;
     }
 
-    async fn lane(&self, lane: &Lane) {
+    async fn lane(&self, lane: &Lane, moving: Moving) {
         let mut failed: Option<&StackName> = None;
+        let (mut left, mut moving) = (lane.entries.len(), Some(moving));
         for entry in &lane.entries {
             let stack = &entry.stack;
+            left -= 1;
+            let moving = moving.take_if(|_| left == 0);
             if let Some(culprit) = failed {
                 self.finish(stack, Outcome::Held, Some(format!("{culprit} failed, and it comes earlier in its project")), 0).await;
             } else if let Some(problem) = self.with_report(|report| report.unrecorded.clone()) {
                 self.finish(stack, Outcome::Held, Some(format!("the run can no longer be recorded: {problem}")), 0).await;
             } else if self.ports.operator.interrupted() {
                 self.finish(stack, Outcome::Interrupted, Some("not begun: the operator asked to stop".into()), 0).await;
-            } else if !self.entry(entry).await {
+            } else if !self.entry(entry, moving).await {
                 failed = Some(stack);
             }
         }
     }
 
     /// Whether it went well.
-    async fn entry(&self, entry: &Entry) -> bool {
+    async fn entry(&self, entry: &Entry, moving: Option<Moving>) -> bool {
         let stack = &entry.stack;
         match &entry.todo {
             Todo::Blocked(reason) => {
@@ -179,7 +194,7 @@ impl Execution<'_> {
             Todo::Steps { steps, .. } => {
                 let begun = self.ports.clock.now().0;
                 self.tell(Event::StackStarted { stack: stack.clone() }).await;
-                let (outcome, reason) = StackRun::new(self, stack).walk(steps).await;
+                let (outcome, reason) = StackRun::new(self, stack).walk(steps, moving).await;
                 self.finish(stack, outcome, reason, self.millis_since(begun)).await;
                 outcome.is_success()
             }

@@ -2,7 +2,7 @@
 
 mod steps;
 
-use super::{Execution, PoisonError};
+use super::{Execution, Moving, PoisonError};
 use crate::{
     error::{PortError, PortErrorKind},
     event::{Action, Event, Outcome},
@@ -59,9 +59,10 @@ impl<'a> StackRun<'a> {
 
     /// Takes the steps in order, up to the first that fails; what was switched and not confirmed is then put back, and
     /// nodes that were started are stopped again all the same.
-    pub(super) async fn walk(mut self, steps: &[Step]) -> (Outcome, Option<String>) {
+    pub(super) async fn walk(mut self, steps: &[Step], mut moving: Option<Moving>) -> (Outcome, Option<String>) {
         let mut end: Option<(Outcome, String)> = None;
-        for step in steps {
+        let last_confirmation = steps.iter().rposition(|step| step.action == Action::Confirm);
+        for (at, step) in steps.iter().enumerate() {
             let cleaning_up = step.action == Action::Stop && step.node.is_some_and(|node| self.started.contains(&node));
             if end.is_some() && !cleaning_up {
                 continue;
@@ -79,6 +80,9 @@ impl<'a> StackRun<'a> {
             } else if step.action == Action::Confirm {
                 self.confirmed = true;
                 self.note_moved(step.node);
+                if Some(at) == last_confirmation {
+                    drop(moving.take());
+                }
             }
         }
         for host in self.hosts.values() {
