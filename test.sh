@@ -86,8 +86,11 @@ documentation() {
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --quiet
 }
 
-# What is still there of a command that has ended, in a process namespace that is only for that. Zombies do not count.
+# What is still there of a command that has ended: processes, in a process namespace that is only for that (zombies do not
+# count), and files, in a folder that is.
 nothing_is_left() {
+    TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/bldr-test.XXXXXX")
+    export TMPDIR
     "$@"
     local code=$? process args left
     # What was just killed takes a moment to be gone.
@@ -98,9 +101,12 @@ nothing_is_left() {
             { mapfile -d '' -t args <"$process/cmdline"; } 2>/dev/null || continue
             ((${#args[@]} == 0)) || left+=("${args[*]}")
         done
-        ((${#left[@]})) || return "$code"
+        mapfile -t -O "${#left[@]}" left < <(ls -A "$TMPDIR")
+        ((${#left[@]})) || break
         sleep 0.2
     done
+    rm -rf "$TMPDIR"
+    ((${#left[@]})) || return "$code"
     printf 'left behind: %s\n' "${left[@]}" >&2
     return 1
 }

@@ -251,8 +251,8 @@ async fn what_does_not_answer_its_new_master_is_back_on_its_old_one() {
 }
 
 /// The steps of one node, in order.
-const STEPS: [&str; 7] = ["examine", "introduce", "rewrite_context", "repoint", "prove", "confirm", "highstate"];
-const KILLED: [Stack; 7] = [
+const STEPS: [&str; 8] = ["examine", "introduce", "rehearse", "rewrite_context", "repoint", "prove", "confirm", "highstate"];
+const KILLED: [Stack; 8] = [
     Stack::new("a--ci"),
     Stack::new("b--ci"),
     Stack::new("c--ci"),
@@ -260,12 +260,14 @@ const KILLED: [Stack; 7] = [
     Stack::new("e--ci"),
     Stack::new("f--ci"),
     Stack::new("g--ci"),
+    Stack::new("h--ci"),
 ];
 
-/// Every step of a run is where one of seven runs is killed, side by side; each by an operator with a home of their own.
+/// Every step of a run is where one of these runs is killed, side by side; each by an operator with a home of their own.
 async fn killed_at_each_step(fleet: &Fleet, watchdog: u32) {
     let kills = STEPS.iter().zip(&KILLED).map(async |(step, stack)| {
-        let line = format!("master.remaster:{},master-server--b,watchdog={watchdog}", stack.name);
+        let rehearse = if *step == "rehearse" { "yes" } else { "no" };
+        let line = format!("master.remaster:{},master-server--b,watchdog={watchdog},rehearse={rehearse}", stack.name);
         let mut going = fleet.start_at(&fleet.home_of(stack.name), &[&line]).await;
         going.begins(step).await;
         if *step == "repoint" {
@@ -303,6 +305,30 @@ async fn killed_at_any_step_a_node_is_commanded_and_the_next_run_gets_it_there()
     join_all(again).await;
     fleet.assert_on(B, KILLED.iter().map(|stack| format!("{}--1", stack.name))).await;
     assert_eq!(fleet.accepted(A).await, Vec::<String>::new());
+}
+
+/// A stopped node is woken first and stopped last: the next run knows whose doing it is that it runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_it_starts_or_stops_a_node_the_next_run_leaves_that_moved_and_asleep() {
+    let stacks = ["waking--ci", "leaving--ci"].map(|name| Stack { begins: Begins::Stopped, ..Stack::new(name) });
+    let fleet = fleet(&stacks).await;
+    let homes = stacks.each_ref().map(|stack| (fleet.home_of(stack.name), format!("master.remaster:{},master-server--b", stack.name)));
+    let kills = homes.iter().zip(["start", "stop"]).map(async |((home, line), step)| {
+        let mut going = fleet.start_at(home, &[line]).await;
+        going.begins(step).await;
+        going.kill().await;
+    });
+    join_all(kills).await;
+    for (home, line) in &homes {
+        let (code, events, _) = fleet.bldr_at(home, &[line]).await;
+        assert_eq!(code, Some(0), "{events:?}");
+    }
+    let nodes = stacks.each_ref().map(|stack| format!("{}--1", stack.name));
+    for node in &nodes {
+        assert!(fleet.host(node).shell("true").await.is_err(), "{node} is up");
+        fleet.switch_on(node).await;
+    }
+    fleet.assert_on(B, nodes).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,6 +56,7 @@ pub struct Fleet {
     pub home: PathBuf,
     pub hosts: BTreeMap<String, Host>,
     pub keys: BTreeMap<String, KeyPair>,
+    ids: BTreeMap<String, String>,
     _folder: tempfile::TempDir,
 }
 
@@ -97,6 +98,7 @@ pub async fn fleet(stacks: &[Stack]) -> Fleet {
         specs.push(spec);
     }
     let all = lab.instances(specs).await.unwrap();
+    let ids = all.iter().map(|(id, host)| (host.name().to_owned(), id.0.to_string())).collect();
     let hosts: BTreeMap<String, Host> = all.into_iter().map(|(_, host)| (host.name().to_owned(), host)).collect();
 
     let mut projects: Vec<&str> = stacks.iter().map(|stack| stack.name.split("--").next().unwrap()).collect();
@@ -111,7 +113,7 @@ pub async fn fleet(stacks: &[Stack]) -> Fleet {
         "ssh": {"known-hosts": "known_hosts", "identities": [lab.key()], "config": "ssh_config"},
     });
     fs::write(home.join("settings.yaml"), settings.to_string()).unwrap();
-    let fleet = Fleet { lab, home, hosts, keys, _folder: folder };
+    let fleet = Fleet { lab, home, hosts, keys, ids, _folder: folder };
     let running = stacks.iter().filter(|stack| stack.begins == Begins::Running);
     let joined: Vec<String> = running.flat_map(|stack| (1..=stack.nodes).map(move |node| name(stack, node))).collect();
     fleet.answer(A, &joined).await;
@@ -125,6 +127,12 @@ impl Fleet {
 
     pub fn master(&self, master: &str) -> &Host {
         &self.hosts[&format!("{master}--1")]
+    }
+
+    /// Starts a node as anybody may, through EC2.
+    pub async fn switch_on(&self, node: &str) {
+        let ec2 = self.lab.ec2().await.unwrap();
+        ec2.call("start_instances", json!({"InstanceIds": [self.ids[node]]})).await.unwrap();
     }
 
     /// Waits until nodes answer a master.
