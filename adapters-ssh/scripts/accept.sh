@@ -17,6 +17,7 @@ esac
 pki=$(pki_dir master)
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
+trap 'exit 129' HUP INT TERM
 take_input "$work/key" "$2"
 wanted=$(key_body "$work/key")
 

@@ -1,20 +1,31 @@
 #!/bin/sh
 # Takes the watchdog of a switch away: what is, stays.
 #
-# Input:  ADDRESS, the one the minion was switched to.
+# Input:  [ADDRESS BYTES], the one the minion was switched to, and that master's public key on standard input, BYTES long.
+#         Without them whatever is there stays, also what was switched half way.
 # Output: bldr-answer / bldr-end
-# Exit:   0; 66 where it was not confirmed in time and the node has put itself back, said on standard error.
+# Exit:   0; 65 the key came in short; 66 where the minion is not as it was switched: the node has put itself back, or was
+#         interrupted while it did, which is completed here; said on standard error.
 # Needs:  salt-settings.sh placing.sh minion-unit.sh watchdog.sh
 # shellcheck disable=SC2154 # some are set by what stands in front
 
+as_switched() {
+    ! marked repointing && [ "$(setting_in master "$(minion_config)")" = "$1" ] &&
+        [ -f "$(trusted_key)" ] && [ "$(key_body "$(trusted_key)")" = "$(key_body "$work/key")" ]
+}
+
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+trap 'exit 129' HUP INT TERM
+[ $# -eq 0 ] || take_input "$work/key" "$2"
 take_turn
-waited=no
-! armed || waited=yes
-# What is left without a deadline is what a script that was killed did not get round to remove.
-[ ! -e "$switch" ] || disarm
-if [ "$waited" = no ] && [ "$(setting_in master "$(minion_config)")" != "$1" ]; then
+if [ $# -gt 0 ] && ! as_switched "$1"; then
+    ! armed || put_back
+    rm -rf -- "$work"
     echo "bldr: it was not confirmed in time and has put itself back" >&2
     exit 66
 fi
+# What is left without a deadline is what a script that was killed did not get round to remove.
+[ ! -e "$switch" ] || disarm
 echo bldr-answer
 echo bldr-end

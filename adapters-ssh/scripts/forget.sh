@@ -10,13 +10,29 @@
 pki=$(pki_dir master)
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
+trap 'exit 129' HUP INT TERM
 take_input "$work/keys" "$1"
 : >"$work/removed"
 ensure_folder "$state" 0755
 ensure_folder "$state/quarantine" 0700
 
+# Salt takes what it is told for a pattern, and an argument may have 128 KiB.
+remove() {
+    timeout 120 salt-key --yes --delete="$1" </dev/null >"$work/out" 2>&1 || {
+        echo "bldr: salt-key could not remove them: $(tail -n 1 "$work/out")" >&2
+        exit 1
+    }
+}
+plain() {
+    case $1 in
+    '' | .* | *[!A-Za-z0-9._-]*) return 1 ;;
+    esac
+}
+
+: >"$work/found"
 ids=
 while read -r id sum; do
+    plain "$id" || continue
     found=
     foreign=
     for folder in minions minions_pre minions_rejected minions_denied; do
@@ -31,15 +47,20 @@ while read -r id sum; do
     if [ -z "$found" ] || [ -n "$foreign" ]; then continue; fi
     cp -- "$found" "$(beside "$state/quarantine/$id")"
     settle "$state/quarantine/$id"
-    printf '%s\n' "$id" >>"$work/removed"
+    printf '%s\n' "$id" >>"$work/found"
     ids=$ids${ids:+,}$id
+    if [ "${#ids}" -gt 60000 ]; then
+        remove "$ids"
+        ids=
+    fi
 done <"$work/keys"
-if [ -n "$ids" ]; then
-    timeout 120 salt-key --yes --delete="$ids" </dev/null >"$work/out" 2>&1 || {
-        echo "bldr: salt-key could not remove them: $(tail -n 1 "$work/out")" >&2
-        exit 1
-    }
-fi
+[ -z "$ids" ] || remove "$ids"
+# salt-key ends with 0 also where it could not.
+while read -r id; do
+    set -- "$pki"/minions*/"$id"
+    [ ! -e "$1" ] || continue
+    printf '%s\n' "$id" >>"$work/removed"
+done <"$work/found"
 echo bldr-answer
 if [ -s "$work/removed" ]; then
     printf 'removed is %s\n' "$(base64 -w 0 <"$work/removed")"

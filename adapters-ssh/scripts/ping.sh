@@ -8,6 +8,7 @@
 
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
+trap 'exit 129' HUP INT TERM
 # Whoever does not answer in time is asked by Salt whether it is still at work; by default that takes ten seconds more.
 mkdir -p "$work/salt/master.d"
 [ ! -f /etc/salt/master ] || cp -- /etc/salt/master "$work/salt/master"

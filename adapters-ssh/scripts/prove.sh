@@ -10,6 +10,7 @@ address=$1
 until=$(($(date +%s) + $2))
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
+trap 'exit 129' HUP INT TERM
 take_input "$work/key" "$3"
 command -v ss >/dev/null || {
     echo "bldr: there is no 'ss' here, which tells whom the minion is connected to; install iproute2" >&2

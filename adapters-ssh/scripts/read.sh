@@ -3,8 +3,8 @@
 #
 # Input:  [ADDRESS], that of a master the node may be moved to.
 # Output: bldr-answer / NAME absent | NAME is BASE64, a line each for build-vars, minion-config, trusted-key,
-#         highstate-due, repointing, minion-id, minion-key, connected (an address a line) and unconfirmed; with ADDRESS also
-#         version, and obstacles (a sentence a line) / bldr-end
+#         highstate-due, repointing, minion-id, minion-key, connected (an address a line), unconfirmed, and what an unconfirmed
+#         switch would put back: kept-config, kept-key; with ADDRESS also version, and obstacles (a sentence a line) / bldr-end
 # Exit:   0; anything else where something is there and cannot be read.
 # Needs:  salt-settings.sh master-link.sh
 
@@ -64,6 +64,8 @@ say minion-id "$(minion_id)"
 tell minion-key "$pki/minion.pub"
 say connected "$(peers 2>/dev/null || true)"
 tell unconfirmed /var/lib/bldr/switch/deadline
+tell kept-config /var/lib/bldr/switch/minion
+tell kept-key /var/lib/bldr/switch/minion_master.pub
 if [ -n "$toward" ]; then
     say version "$(salt_version salt-minion)"
     say obstacles "$(obstacles)"

@@ -12,6 +12,7 @@ address=$1
 seconds=$2
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
+trap 'exit 129' HUP INT TERM
 take_input "$work/key" "$3"
 
 folder=$work/salt

@@ -12,15 +12,28 @@ left() {
     echo $((deadline - $(date +%s)))
 }
 
-if [ "$1" = watch ]; then
-    while armed && [ "$(left)" -gt 0 ]; do
+if_due() {
+    take_turn
+    change=none
+    if armed && { [ "$1" = now ] || [ "$(left)" -le 0 ]; }; then
+        put_back
+        change=made
+    fi
+}
+
+# What fails is tried again: nobody else comes. (The service of systemd is started again by systemd.)
+while [ "$1" = watch ] && armed; do
+    if [ "$(left)" -gt 0 ]; then
         sleep "$(left)"
-    done
-fi
-take_turn
-change=none
-if armed && { [ "$1" = now ] || [ "$(left)" -le 0 ]; }; then
-    put_back
-    change=made
-fi
+    fi
+    set +e
+    (
+        set -e
+        if_due due
+    )
+    code=$?
+    set -e
+    [ "$code" -eq 0 ] || sleep 10
+done
+if_due "$1"
 printf 'bldr-answer\nchange %s\nbldr-end\n' "$change"

@@ -38,6 +38,8 @@ trusted_key() {
 arm() {
     deadline=$(($(date +%s) + $1))
     if armed; then
+        # Whoever is to come is told first: killed in between, they come at the new deadline to an old one, and put back.
+        watch_out "$deadline"
         printf '%s\n' "$deadline" >"$(beside "$switch/deadline")"
         settle "$switch/deadline"
     else
@@ -52,8 +54,8 @@ arm() {
         sync -- "$switch.new"/* "$switch.new"
         mv -T -- "$switch.new" "$switch"
         sync -- "$state"
+        watch_out "$deadline"
     fi
-    watch_out "$deadline"
 }
 
 keep_for_later() {
@@ -69,9 +71,13 @@ Description=Puts salt-minion back on its old master unless the switch is confirm
 ConditionPathExists=$switch/deadline
 After=salt-minion.service
 
+StartLimitIntervalSec=0
+
 [Service]
 Type=oneshot
 ExecStart=/bin/sh $switch/revert.sh due
+Restart=on-failure
+RestartSec=10
 UNIT
         cat >"$units/bldr-watchdog.timer" <<UNIT
 [Unit]
@@ -93,9 +99,17 @@ UNIT
         systemctl restart bldr-watchdog.timer >&2
     else
         # One that waits already reads the new deadline when it wakes.
-        [ ! -e "$switch/watcher" ] || return 0
+        [ -z "$(watcher)" ] || return 0
         setsid sh "$switch/revert.sh" watch >/dev/null 2>&1 </dev/null 9>&- &
         printf '%s\n' "$!" >"$switch/watcher"
+    fi
+}
+
+# watcher: the process that waits for the deadline, if it does. The number may be another process's by now.
+watcher() {
+    waiting=$(cat -- "$switch/watcher" 2>/dev/null || true)
+    if [ -n "$waiting" ] && tr '\0' ' ' 2>/dev/null <"/proc/$waiting/cmdline" | grep -q "$switch/revert.sh"; then
+        echo "$waiting"
     fi
 }
 
@@ -110,23 +124,24 @@ disarm() {
             "$units/bldr-watchdog.service"
         rm -f -- "$units/bldr-watchdog.timer"
     fi
-    watcher=$(cat -- "$switch/watcher" 2>/dev/null || true)
-    # The number may be another process's by now, and this may be the watcher itself.
-    if [ -n "$watcher" ] && [ "$watcher" != "$$" ] && tr '\0' ' ' 2>/dev/null <"/proc/$watcher/cmdline" | grep -q "$switch/revert.sh"; then
-        kill -- "-$watcher" 2>/dev/null || true
-    fi
+    watching=$(watcher)
+    # This may be the watcher itself.
+    [ -z "$watching" ] || [ "$watching" = "$$" ] || kill -- "-$watching" 2>/dev/null || true
     rm -rf -- "$switch"
     sync -- "$state"
 }
 
 # put_back: everything as it was before the switch, and the minion started. May be killed anywhere and begun again.
 put_back() {
+    # Where that fails half way, a minion that is up is better than one that is down until it is tried again.
+    trap 'minion start 2>/dev/null || true' EXIT
     minion stop
     restore minion "$(minion_config)"
     restore minion_master.pub "$(trusted_key)"
     restore build-vars.json.b64 "$build_vars"
     restore highstate-due "$state/highstate-due"
     minion start
+    trap - EXIT
     unmark repointing
     disarm
 }

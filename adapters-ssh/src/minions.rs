@@ -76,9 +76,16 @@ impl Minions for SshMinions {
         answer.and_then(|answer| parse::proof(&answer)).map_err(|error| error.about(host.node.to_string()))
     }
 
-    async fn confirm(&self, host: &Host, address: &MasterAddress) -> PortResult<()> {
+    async fn confirm(&self, host: &Host, address: &MasterAddress, key: &PublicKey) -> PortResult<()> {
         let limit = self.pool.settings().command_timeout + RESTART;
-        let answer = run(&self.pool, host, script::CONFIRM, &[address.as_str()], b"", limit).await;
+        let arguments = [address.as_str(), &key.pem().len().to_string()];
+        let answer = run(&self.pool, host, script::CONFIRM, &arguments, key.pem().as_bytes(), limit).await;
+        answer.map(|_| ()).map_err(|error| error.about(host.node.to_string()))
+    }
+
+    async fn keep(&self, host: &Host) -> PortResult<()> {
+        let limit = self.pool.settings().command_timeout;
+        let answer = run(&self.pool, host, script::CONFIRM, &[], b"", limit).await;
         answer.map(|_| ()).map_err(|error| error.about(host.node.to_string()))
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{error::SshError, script::Answer};
 use bldr_core::{
-    fleet::{HeldKey, KeyFingerprint, KeyState, NodeFiles, Outlook, PublicKey, Standing},
+    fleet::{HeldKey, Kept, KeyFingerprint, KeyState, NodeFiles, Outlook, PublicKey, Standing},
     ports::{Change, Proof},
     salt_version::SaltVersion,
 };
@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 /// down. The trusted key is then given as absent: the node takes orders from nobody, and is to be re-pointed.
 pub(crate) fn node_files(answer: &Answer) -> Result<NodeFiles, SshError> {
     let unfinished = answer.bytes("repointing")?.is_some();
+    let kept = Kept { minion_config: answer.text("kept-config")?, trusted_key: answer.text("kept-key")? };
     Ok(NodeFiles {
         build_vars: answer.text("build-vars")?,
         minion_config: answer.text("minion-config")?,
@@ -22,7 +23,7 @@ pub(crate) fn node_files(answer: &Answer) -> Result<NodeFiles, SshError> {
         minion_id: lines(answer, "minion-id")?.into_iter().next(),
         minion_key: answer.text("minion-key")?,
         connected: lines(answer, "connected")?,
-        unconfirmed: answer.bytes("unconfirmed")?.is_some(),
+        unconfirmed: answer.bytes("unconfirmed")?.map(|_| kept),
     })
 }
 

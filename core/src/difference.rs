@@ -1,7 +1,7 @@
 //! What differs on a node from being on its new master? By what it says of itself; nothing where it is there.
 
 use crate::{
-    fleet::{Evidence, InstanceState, Node, Outlook, Reading},
+    fleet::{Evidence, InstanceState, KeyState, Node, Outlook, Reading},
     ports::HighstateMode,
     readiness,
     survey::NewMaster,
@@ -20,6 +20,8 @@ pub enum Difference {
     Configuration,
     /// The minion trusts another key, or none.
     TrustedKey,
+    /// The new master has not accepted the minion's key: it would never answer.
+    Introduction,
     /// The minion is not connected to the new master, or to another one as well.
     Connection,
     /// The minion was switched, and that was not confirmed: it would put itself back.
@@ -66,11 +68,17 @@ fn ready(node: &Node, evidence: &Evidence, master: &NewMaster) -> Result<(), Str
 pub fn by_evidence(evidence: &Evidence, master: &NewMaster, highstate: HighstateMode) -> Vec<Difference> {
     let build_vars = evidence.build_vars.as_ref().is_ok_and(|named| named.as_ref() == Some(&master.address));
     let is_it = |peer: &str| master.peers.iter().any(|address| address.as_str() == peer);
+    let held = evidence.minion_id.as_deref().map_or(&[][..], |id| master.standing.keys.under(id));
+    let introduced = held.iter().any(|held| held.state == KeyState::Accepted && Some(held.key) == evidence.minion_key);
     let connected = !evidence.connected.is_empty() && evidence.connected.iter().all(|peer| is_it(peer));
+    let configured = evidence.configured.as_deref() == Some(master.address.as_str());
+    let trusts = evidence.trusted == Some(master.standing.key.fingerprint());
     let facts = [
         (Difference::BuildVars, !build_vars),
-        (Difference::Configuration, evidence.configured.as_deref() != Some(master.address.as_str())),
-        (Difference::TrustedKey, evidence.trusted != Some(master.standing.key.fingerprint())),
+        (Difference::Configuration, !configured),
+        (Difference::TrustedKey, !trusts),
+        // Of a node that is on its way to a master, that goes without saying.
+        (Difference::Introduction, configured && trusts && !introduced),
         (Difference::Connection, !connected),
         (Difference::Unconfirmed, evidence.unconfirmed),
         (Difference::HighstateDue, evidence.highstate_due && highstate == HighstateMode::Apply),

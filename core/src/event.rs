@@ -49,6 +49,8 @@ pub enum Action {
     RestoreContext,
     /// Wait until the minion takes orders from its old master again.
     ProveOld,
+    /// Take the watchdog away from a switch that was not proven: it is left for somebody to look at.
+    Keep,
     /// Stop a node that was started for this.
     Stop,
 }
@@ -69,6 +71,7 @@ impl Action {
             Self::Revert => "putting back",
             Self::RestoreContext => "restoring context",
             Self::ProveOld => "proving the old master",
+            Self::Keep => "leaving as it is",
             Self::Stop => "stopping",
         }
     }

@@ -229,8 +229,17 @@ pub struct NodeFiles {
     pub minion_key: Option<String>,
     /// The addresses the minion is connected to at a master's publishing port (4505), each once.
     pub connected: Vec<String>,
-    /// Whether a switch waits to be confirmed: the node puts itself back unless it is (the folder `/var/lib/bldr/switch`).
-    pub unconfirmed: bool,
+    /// A switch that waits to be confirmed: the node puts itself back to this unless it is (the folder `/var/lib/bldr/switch`).
+    pub unconfirmed: Option<Kept>,
+}
+
+/// What a node would put back: who its master was before a switch.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The content of `/etc/salt/minion`; `None` where there was no such file.
+    pub minion_config: Option<String>,
+    /// The content of `minion_master.pub`; `None` where there was no such file.
+    pub trusted_key: Option<String>,
 }
 
 /// What a node says of the master it may be moved to.

@@ -3,15 +3,18 @@
 use crate::{
     fleet::{Evidence, Fleet, HeldKey, KeyFingerprint},
     name::StackName,
+    readiness,
 };
 use std::collections::BTreeMap;
 
 /// What a minion shows its master: its id and its key.
 pub type Identity = (Box<str>, KeyFingerprint);
 
-/// What the minion of a node shows its master; `None` where no minion has run there yet.
+/// What the minion of a node shows its master; `None` where no minion has run there yet, or its id is
+/// no plain name.
 pub fn identity(evidence: &Evidence) -> Option<Identity> {
-    Some((evidence.minion_id.clone()?, evidence.minion_key?))
+    let id = evidence.minion_id.as_ref().filter(|id| readiness::is_plain(id))?;
+    Some((id.clone(), evidence.minion_key?))
 }
 
 /// The keys of these minions that the masters of a fleet hold, by master; the one they are on is left out. A key that

@@ -355,6 +355,9 @@ fn judged_by_facts(fleet: &Fleet, stack: &Stack, request: &Request) -> Result<To
     if !context_right {
         because.insert(Difference::Context);
     }
+    if because.is_empty() && left_out {
+        return Err(Untouched::Stopped);
+    }
     if because.is_empty() {
         return Err(Untouched::AlreadyThere(request.master.stack.clone()));
     }

@@ -173,9 +173,12 @@ pub trait Minions: Send + Sync {
     /// Waits, for as long as given, until the minion is connected to this master and no other, trusts this key, and has
     /// one daemon. That the master gets an answer is for [`Masters::ping`] to say.
     async fn prove(&self, host: &Host, address: &MasterAddress, key: &PublicKey, within: Duration) -> PortResult<Proof>;
-    /// Ends the wait of a switch to this address: what is, stays. `Refused` where the node has put itself back meanwhile.
-    /// Where nothing waits and the address is the minion's, nothing happens.
-    async fn confirm(&self, host: &Host, address: &MasterAddress) -> PortResult<()>;
+    /// Ends the wait of a switch to this master: what is, stays. `Refused` where the minion does not name that address and
+    /// trust that key any more: the node has put itself back, or has begun to, which is then completed. Where nothing waits and
+    /// all is as switched, nothing happens.
+    async fn confirm(&self, host: &Host, address: &MasterAddress, key: &PublicKey) -> PortResult<()>;
+    /// Ends the wait of a switch whatever came of it: what is, stays, for somebody to look at.
+    async fn keep(&self, host: &Host) -> PortResult<()>;
     /// Puts back what was there before a switch that waits to be confirmed, and starts the minion. `NotNeeded` where no
     /// switch waits: it was confirmed, or never made, or has been put back already.
     async fn revert(&self, host: &Host) -> PortResult<Change>;

@@ -28,8 +28,7 @@ pub fn of(node: &NodeName, evidence: &Evidence, outlook: &Outlook, master: &NewM
         return Err(format!("{node}: there is no minion key on it: salt-minion has never run there; start it once"));
     };
     // It becomes a file name on the master, and part of a list there.
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if id.is_empty() || id.starts_with('.') || !id.chars().all(plain) {
+    if !is_plain(id) {
         let shown: String = id.chars().filter(|c| !c.is_control()).take(60).collect();
         return Err(format!(
             "{node}: its minion id '{shown}' has characters other than letters, digits, '-', '_' and '.'; give it another `id:`"
@@ -46,6 +45,12 @@ pub fn of(node: &NodeName, evidence: &Evidence, outlook: &Outlook, master: &NewM
         return Err(format!("{node}: {0} has rejected its key; `salt-key -d {id}` on {0} forgets that", master.stack));
     }
     Ok(())
+}
+
+/// Whether a minion's id is a plain name: nothing else is made a path or an argument on a master.
+pub(crate) fn is_plain(id: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !id.is_empty() && !id.starts_with('.') && id.chars().all(plain)
 }
 
 #[cfg(test)]

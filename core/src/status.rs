@@ -26,7 +26,7 @@ pub enum Verdict {
     Lost,
     /// It is stopped; what is shown is what it said before.
     Asleep,
-    /// It could not be asked.
+    /// It could not be asked, or the master it is connected to could not.
     Unreachable,
     /// It takes orders from nobody, on purpose.
     Masterless,
@@ -110,11 +110,21 @@ fn of_node(fleet: &Fleet, stack: &Stack, node: &Node, master: Option<&StackName>
         verdict: Verdict::HalfWay,
         note: None,
     };
-    (status.verdict, status.note) = judged(stack, node, evidence, &status);
+    let masters = fleet.masters();
+    let unasked =
+        status.connection.iter().find(|name| masters.iter().any(|m| m.name.as_str() == name.as_str() && !answers.contains_key(&m.name)));
+    let unasked = unasked.map(|master| format!("it is connected to {master}, which could not be asked"));
+    (status.verdict, status.note) = judged(stack, node, evidence, &status, unasked);
     status
 }
 
-fn judged(stack: &Stack, node: &Node, evidence: Option<&Evidence>, status: &NodeStatus) -> (Verdict, Option<String>) {
+fn judged(
+    stack: &Stack,
+    node: &Node,
+    evidence: Option<&Evidence>,
+    status: &NodeStatus,
+    unasked: Option<String>,
+) -> (Verdict, Option<String>) {
     if matches!(stack.context, Reading::Read(ContextFacts::Masterless)) {
         return (Verdict::Masterless, None);
     }
@@ -127,9 +137,12 @@ fn judged(stack: &Stack, node: &Node, evidence: Option<&Evidence>, status: &Node
             Reading::Unreadable(problem) if problem.kind != PortErrorKind::Malformed => (Verdict::Unreachable, Some(problem.to_string())),
             Reading::Unreadable(problem) => (Verdict::HalfWay, Some(problem.to_string())),
             _ if node.reach.is_none() => (Verdict::Unreachable, Some("it has no address to connect to".into())),
-            _ => (Verdict::HalfWay, Some(no_context(stack))),
+            _ => (Verdict::Unreachable, Some(format!("it was not asked: {}", no_context(stack)))),
         };
     };
+    if let Some(why) = unasked.filter(|_| status.answers.is_empty()) {
+        return (Verdict::Unreachable, Some(why));
+    }
     if status.answers.is_empty() {
         let why = match (&evidence.trusted, &*status.connection) {
             (_, []) => "it is connected to no master",

@@ -264,7 +264,7 @@ pub fn evidence(files: &NodeFiles) -> Evidence {
         minion_id: files.minion_id.as_deref().map(Into::into),
         minion_key: files.minion_key.as_deref().and_then(PublicKey::from_pem).map(|key| key.fingerprint()),
         connected: files.connected.iter().map(|peer| peer.as_str().into()).collect(),
-        unconfirmed: files.unconfirmed,
+        unconfirmed: files.unconfirmed.is_some(),
     }
 }
 

@@ -288,6 +288,54 @@ async fn an_address_that_was_not_shared_is_known_before_anything_changes() {
     assert_eq!(plan.unshared, [stack("harbor--ci"), stack("harbor--prod")]);
 }
 
+#[tokio::test]
+async fn a_minion_that_its_new_master_has_lost_is_introduced_again() {
+    let world = world_of(&["harbor--ci"]);
+    assert!(all_well(&world.remaster_all(B).await.unwrap()));
+    let own = world.machines.file("harbor--ci--1", path::MINION_KEY).unwrap().unwrap();
+    for (folder, content) in [(path::ACCEPTED, None), (path::PENDING, Some(own.as_str()))] {
+        world.machines.keep("master-server--b--1", &format!("{}/harbor--ci--1", path::ACCEPTED), None).unwrap();
+        world.machines.keep("master-server--b--1", &format!("{folder}/harbor--ci--1"), content).unwrap();
+        let report = world.remaster_all(B).await.unwrap();
+        assert_eq!(report.outcomes[&stack("harbor--ci")], Outcome::Remastered, "{:?}", report.reasons);
+        let key = world.machines.file("master-server--b--1", &format!("{}/harbor--ci--1", path::ACCEPTED)).unwrap();
+        assert_eq!(key.as_deref(), Some(own.as_str()));
+    }
+    assert!(world.plan(B).await.unwrap().2.is_empty());
+}
+
+/// Kills the program after every single write; by the time of the next run the node has lost its way to the new master.
+#[test]
+fn what_a_killed_run_has_begun_is_put_back_whole_by_one_that_cannot_finish_it() {
+    let (mut back, mut there) = (0, 0);
+    for writes in 0.. {
+        let finished = block_on(async {
+            let world = world_of(&["harbor--ci"]);
+            world.machines.blow_after(writes);
+            let finished = all_well(&world.remaster_all(B).await.unwrap());
+            world.machines.mend_fuse();
+            let machine = world.machines.get("harbor--ci--1").unwrap();
+            world.machines.put("harbor--ci--1", Machine { fault: Some(Fault::NeverJoins), ..machine }).unwrap();
+            let report = world.remaster_all(B).await.unwrap();
+            let node = allegiance(&world, "harbor--ci--1");
+            let reason = report.reasons.get(&stack("harbor--ci"));
+            if report.outcomes[&stack("harbor--ci")].is_success() {
+                there += 1;
+                assert_eq!(node, on(B), "after {writes} writes");
+            } else {
+                back += 1;
+                assert_eq!(node, on(A), "after {writes} writes: {reason:?}");
+                assert!(reason.unwrap().contains("it answers its old master"), "after {writes} writes: {reason:?}");
+            }
+            finished
+        });
+        if finished {
+            break;
+        }
+    }
+    assert!(back > 10 && there > 0, "{back} {there}");
+}
+
 /// Kills the program after every single write it makes to a machine, and runs it again.
 #[test]
 fn killed_at_any_write_the_next_run_converges() {

@@ -112,7 +112,7 @@ over_both! {
         assert_eq!(node.minions.repoint(&host(1), &Repointing { build_vars: Some("eA==".into()), ..node.to() }).await.unwrap(), Change::Made);
         let proof = node.minions.prove(&host(1), &node.address(), &node.master_key(), Duration::from_secs(5)).await.unwrap();
         assert_eq!(proof, Proof::Proven);
-        node.minions.confirm(&host(1), &node.address()).await.unwrap();
+        node.minions.confirm(&host(1), &node.address(), &node.master_key()).await.unwrap();
         assert!(node.minions.highstate(&host(1), HighstateMode::Apply).await.unwrap().succeeded);
         node.minions.release(&host(1)).await;
         assert_eq!((node.pool.traffic().commands, node.pool.traffic().connects), (6, 1));
@@ -356,7 +356,7 @@ async fn nobody_who_confirms_means_that_the_node_puts_itself_back() {
     node.minions.repoint(&host(1), &to).await.unwrap();
     assert_eq!(node.get(BUILD_VARS).await.as_deref(), Some("bmV3"));
     let back = async {
-        while node.minions.read(&host(1)).await.unwrap().unconfirmed {
+        while node.minions.read(&host(1)).await.unwrap().unconfirmed.is_some() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
@@ -364,7 +364,7 @@ async fn nobody_who_confirms_means_that_the_node_puts_itself_back() {
     assert_eq!((node.get(CONFIG).await.as_deref(), node.get(BUILD_VARS).await.as_deref()), (Some("master: 10.9.9.9\n"), Some("b2xk")));
     assert_eq!(node.get(TRUSTED).await, Some(KEY.replace("bmV3", "b2xk")));
     assert_eq!((node.get(DUE).await, node.get(REPOINTING).await), (None, None));
-    let late = node.minions.confirm(&host(1), &node.address()).await.unwrap_err();
+    let late = node.minions.confirm(&host(1), &node.address(), &node.master_key()).await.unwrap_err();
     assert!(late.kind == PortErrorKind::Refused && late.to_string().contains("put itself back"), "{late}");
     assert!(fs::metadata(node.server.inside("/var/lib/bldr/switch")).is_err(), "nothing is left of the switch");
 }

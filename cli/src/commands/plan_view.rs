@@ -168,6 +168,7 @@ fn in_words(difference: Difference) -> &'static str {
         Difference::BuildVars => "build vars",
         Difference::Configuration => "configuration",
         Difference::TrustedKey => "trusted key",
+        Difference::Introduction => "introduction",
         Difference::Connection => "connection",
         Difference::Unconfirmed => "not confirmed",
         Difference::HighstateDue => "highstate due",

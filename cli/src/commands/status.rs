@@ -1,6 +1,6 @@
 //! `master.status`: where does each node stand between its masters?
 
-use super::{Session, named};
+use super::{Session, named, remaster_all::refused_or};
 use crate::{
     exit::{Code, Exit},
     request::Status,
@@ -12,7 +12,7 @@ use bldr_core::{
     name::StackName,
     project::Projects,
     status::{NodeStatus, Verdict, of_stack},
-    survey::{self, Depth},
+    survey::{self, Depth, MasterRefusal},
 };
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Duration};
@@ -40,6 +40,9 @@ pub async fn show(wanted: &Status, ports: &Ports, session: &Session) -> Result<C
         named::stack(&fleet, name)?;
     }
     let in_scope = |stack: &StackName| wanted.stack.as_ref().is_none_or(|only| only == stack);
+    if let Some(master) = wanted.master.as_ref().filter(|master| !master.is_master()) {
+        return refused_or(Err(MasterRefusal::NotAMaster(master.clone())), &fleet);
+    }
     let depth = |stack: &StackName| if stack.is_master() || in_scope(stack) { Depth::Nodes } else { Depth::Listed };
     survey::deepen(&mut fleet, &sources, None, depth).await;
     let answers = survey::answers(&fleet, &*ports.masters, ANSWERS_WITHIN).await;

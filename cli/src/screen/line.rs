@@ -58,6 +58,7 @@ fn done(action: Action) -> &'static str {
         Action::Repoint => "repointed",
         Action::Prove => "answers its new master",
         Action::Confirm => "confirmed",
+        Action::Keep => "left as it is",
         Action::Highstate => "highstate",
         Action::Revert => "put back",
         Action::RestoreContext => "context restored",

@@ -5,7 +5,7 @@
 mod stack;
 
 use crate::{
-    error::PortResult,
+    error::{PortErrorKind, PortResult},
     event::{Event, Outcome, RunId},
     fleet::{Fleet, Host, Reading},
     name::StackName,
@@ -204,11 +204,14 @@ impl Execution<'_> {
     /// Does it again where nobody answered: a lost connection says nothing about what was done, and all of it may be done
     /// twice.
     async fn patiently<T>(&self, ask: impl AsyncFn() -> PortResult<T>) -> PortResult<T> {
-        for pause in [1, 4] {
+        self.again_after(&[1, 4], ask).await
+    }
+
+    /// The same, after these pauses in seconds.
+    async fn again_after<T>(&self, pauses: &[u64], ask: impl AsyncFn() -> PortResult<T>) -> PortResult<T> {
+        for pause in pauses {
             match ask().await {
-                Err(error) if error.kind == crate::error::PortErrorKind::Unreachable => {
-                    self.ports.clock.sleep(Duration::from_secs(pause)).await;
-                }
+                Err(error) if error.kind == PortErrorKind::Unreachable => self.ports.clock.sleep(Duration::from_secs(*pause)).await,
                 answer => return answer,
             }
         }
@@ -218,6 +221,9 @@ impl Execution<'_> {
     /// Takes the keys of the minions that have left from the masters they have left, in one go for each. A master that
     /// cannot be asked keeps them, and that is told; it is no failure of the run.
     async fn remove_old_keys(&self) {
+        if self.with_report(|report| report.unrecorded.is_some()) {
+            return;
+        }
         let moved = std::mem::take(&mut *self.moved.lock().unwrap_or_else(PoisonError::into_inner));
         let mut keys = old_keys::held_elsewhere(self.fleet, &self.plan.master, &moved.minions);
         for (master, held) in &self.plan.old_keys {

@@ -75,6 +75,7 @@ pub async fn suite(bench: &dyn Bench) {
     only_an_applied_highstate_that_succeeds_takes_the_mark_away(bench).await;
     an_examination_tells_what_a_reading_tells_and_changes_nothing(bench).await;
     a_switch_that_is_put_back_leaves_everything_as_it_was(bench).await;
+    a_switch_that_is_not_whole_is_not_confirmed(bench).await;
     a_switch_that_is_confirmed_stays(bench).await;
     a_switch_that_is_made_twice_is_put_back_to_what_was_before_the_first(bench).await;
     a_minion_is_proven_on_the_master_it_is_on_alone(bench).await;
@@ -88,7 +89,7 @@ async fn pointed_elsewhere(bench: &dyn Bench) {
 
 async fn repoint(bench: &dyn Bench) -> Change {
     let change = switch(bench, None).await;
-    bench.minions().confirm(&bench.host(), &bench.address()).await.expect("confirm");
+    bench.minions().confirm(&bench.host(), &bench.address(), &bench.master_key()).await.expect("confirm");
     change
 }
 
@@ -225,7 +226,7 @@ async fn a_switch_that_is_put_back_leaves_everything_as_it_was(bench: &dyn Bench
         assert_eq!(switch(bench, Some("bmV3")).await, Change::Made);
         assert_eq!(bench.get(BUILD_VARS).await.as_deref(), Some("bmV3"), "build vars change with the rest");
         let files = bench.minions().read(&bench.host()).await.expect("read");
-        assert!(files.unconfirmed && files.highstate_due);
+        assert!(files.unconfirmed.is_some() && files.highstate_due);
         assert_eq!(bench.minions().revert(&bench.host()).await.expect("revert"), Change::Made);
         let mut after = state(bench).await;
         if key.is_none() {
@@ -233,11 +234,38 @@ async fn a_switch_that_is_put_back_leaves_everything_as_it_was(bench: &dyn Bench
             after[1] = None;
         }
         assert_eq!(after, before);
-        assert!(!bench.minions().read(&bench.host()).await.expect("read").unconfirmed);
+        assert!(bench.minions().read(&bench.host()).await.expect("read").unconfirmed.is_none());
         assert_eq!(bench.minions().revert(&bench.host()).await.expect("revert"), Change::NotNeeded, "once is enough");
-        let late = bench.minions().confirm(&bench.host(), &bench.address()).await.expect_err("it has been put back");
+        let late = bench.minions().confirm(&bench.host(), &bench.address(), &bench.master_key()).await.expect_err("it has been put back");
         assert_eq!(late.kind, PortErrorKind::Refused);
     }
+}
+
+/// The address was right before the switch and the key was not: who looks at the address alone takes what was put back for
+/// what was switched.
+async fn a_switch_that_is_not_whole_is_not_confirmed(bench: &dyn Bench) {
+    pointed_elsewhere(bench).await;
+    bench.put(CONFIG, Some(&format!("master: {}\n", bench.address()))).await;
+    bench.put(TRUSTED, Some(OLD_KEY)).await;
+    let before = state(bench).await;
+    let refused = async || {
+        let late = bench.minions().confirm(&bench.host(), &bench.address(), &bench.master_key()).await.expect_err("it is not as switched");
+        assert_eq!(late.kind, PortErrorKind::Refused);
+    };
+    assert_eq!(switch(bench, None).await, Change::Made);
+    assert_eq!(bench.minions().revert(&bench.host()).await.expect("revert"), Change::Made);
+    refused().await;
+    // Interrupted in the middle of putting back, it is completed.
+    assert_eq!(switch(bench, None).await, Change::Made);
+    bench.put(TRUSTED, Some(OLD_KEY)).await;
+    refused().await;
+    assert!(bench.minions().read(&bench.host()).await.expect("read").unconfirmed.is_none());
+    assert_eq!(state(bench).await, before);
+    // What is to be looked at stays, whatever it is.
+    assert_eq!(switch(bench, None).await, Change::Made);
+    bench.put(TRUSTED, Some(OLD_KEY)).await;
+    bench.minions().keep(&bench.host()).await.expect("keep");
+    assert_eq!(bench.minions().revert(&bench.host()).await.expect("revert"), Change::NotNeeded);
 }
 
 async fn a_switch_that_is_confirmed_stays(bench: &dyn Bench) {
@@ -245,14 +273,14 @@ async fn a_switch_that_is_confirmed_stays(bench: &dyn Bench) {
     bench.put(BUILD_VARS, Some("b2xk")).await;
     assert_eq!(switch(bench, Some("bmV3")).await, Change::Made);
     for _ in 0..2 {
-        bench.minions().confirm(&bench.host(), &bench.address()).await.expect("confirming twice is as good as once");
+        bench.minions().confirm(&bench.host(), &bench.address(), &bench.master_key()).await.expect("confirming twice is as good as once");
     }
     let after = state(bench).await;
     assert_eq!(bench.minions().revert(&bench.host()).await.expect("revert"), Change::NotNeeded);
     assert_eq!(state(bench).await, after);
     assert_eq!(after[2].as_deref(), Some("bmV3"));
     let files = bench.minions().read(&bench.host()).await.expect("read");
-    assert!(!files.unconfirmed && files.highstate_due, "confirmed, and still due for a highstate");
+    assert!(files.unconfirmed.is_none() && files.highstate_due, "confirmed, and still due for a highstate");
 }
 
 async fn a_switch_that_is_made_twice_is_put_back_to_what_was_before_the_first(bench: &dyn Bench) {

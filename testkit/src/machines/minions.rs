@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bldr_core::{
     address::MasterAddress,
     error::{PortError, PortErrorKind, PortResult},
-    fleet::{Host, NodeFiles, Outlook, PublicKey},
+    fleet::{Host, Kept, NodeFiles, Outlook, PublicKey},
     minion_config,
     ports::{Change, Highstate, HighstateMode, Minions, Proof, Repointing},
 };
@@ -25,7 +25,12 @@ impl Machines {
             minion_id: Some(name.to_owned()),
             minion_key: self.file(name, path::MINION_KEY)?,
             connected: peer.iter().map(ToString::to_string).collect(),
-            unconfirmed: self.is_armed(name)?,
+            unconfirmed: match self.is_armed(name)? {
+                true => {
+                    Some(Kept { minion_config: self.file(name, path::SWITCHED[0].1)?, trusted_key: self.file(name, path::SWITCHED[1].1)? })
+                }
+                false => None,
+            },
         })
     }
 
@@ -181,16 +186,23 @@ impl Minions for Machines {
         Ok(Proof::Unproven(format!("{doubt} after {} s", within.as_secs())))
     }
 
-    async fn confirm(&self, host: &Host, address: &MasterAddress) -> PortResult<()> {
+    async fn confirm(&self, host: &Host, address: &MasterAddress, key: &PublicKey) -> PortResult<()> {
         let name = self.enter(host).await?;
-        if self.is_armed(&name)? {
+        let files = self.files(&name)?;
+        let named = files.minion_config.as_deref().and_then(minion_config::master_of);
+        let trusts = files.trusted_key.as_deref().and_then(PublicKey::from_pem);
+        if named.as_deref() == Some(address.as_str()) && trusts.as_ref() == Some(key) {
             return self.disarm(&name);
         }
-        let config = self.file(&name, path::MINION)?.unwrap_or_default();
-        if minion_config::master_of(&config).as_deref() == Some(address.as_str()) {
-            return Ok(());
+        if files.unconfirmed.is_some() {
+            self.put_back(&name)?;
         }
         Err(PortError::new(PortErrorKind::Refused, host.node.to_string(), "it was not confirmed in time and has put itself back"))
+    }
+
+    async fn keep(&self, host: &Host) -> PortResult<()> {
+        let name = self.enter(host).await?;
+        self.disarm(&name)
     }
 
     async fn revert(&self, host: &Host) -> PortResult<Change> {

@@ -56,7 +56,7 @@ pub mod path {
         (BUILD_VARS, "/var/lib/bldr/switch/build-vars.json.b64"),
         (DUE, "/var/lib/bldr/switch/highstate-due"),
     ];
-    /// When such a switch puts itself back, in milliseconds since 1970; there only while it waits.
+    /// When such a switch puts itself back, in seconds since 1970; there only while it waits.
     pub const DEADLINE: &str = "/var/lib/bldr/switch/deadline";
     /// The keys a master was told to forget, for root alone.
     pub const QUARANTINE: &str = "/var/lib/bldr/quarantine";

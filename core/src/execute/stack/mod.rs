@@ -4,9 +4,11 @@ mod steps;
 
 use super::{Execution, Moving, PoisonError};
 use crate::{
+    address::MasterAddress,
     error::{PortError, PortErrorKind},
     event::{Action, Event, Outcome},
-    fleet::{Host, Node, NodeFiles},
+    fleet::{Host, Node, NodeFiles, PublicKey},
+    minion_config,
     name::StackName,
     old_keys,
     plan::{Step, Unproven},
@@ -15,6 +17,12 @@ use crate::{
 };
 use std::{collections::HashMap, time::Duration};
 use steps::{Done, Failed, Stepped};
+
+/// Why a step failed, in a sentence; and what kind of failure that was.
+struct Trouble {
+    reason: String,
+    kind: PortErrorKind,
+}
 
 /// How a stack was before its context was rewritten.
 struct Rewritten {
@@ -34,6 +42,8 @@ pub(super) struct StackRun<'a> {
     rewritten: Option<Rewritten>,
     /// The nodes that were switched, or may have been.
     switched: Vec<u64>,
+    /// The nodes that this run has started.
+    started_now: Vec<u64>,
     /// Nodes that are to be stopped again however it ends.
     started: Vec<u64>,
     confirmed: bool,
@@ -51,6 +61,7 @@ impl<'a> StackRun<'a> {
             before: HashMap::new(),
             rewritten: None,
             switched: Vec::new(),
+            started_now: Vec::new(),
             started: nodes.iter().filter(|n| n.woken).map(|n| n.name.number()).collect(),
             confirmed: false,
             clean: true,
@@ -72,17 +83,21 @@ impl<'a> StackRun<'a> {
                 self.started.extend(step.node);
             }
             let sleeps_again = steps.iter().any(|s| s.action == Action::Stop && s.node == step.node);
-            if let Err(reason) = self.step(*step, sleeps_again).await {
-                self.clean = false;
-                if end.is_none() {
-                    end = Some(self.ended(step.action, reason).await);
+            match self.step(*step, sleeps_again).await {
+                Err(trouble) => {
+                    self.clean = false;
+                    if end.is_none() {
+                        end = Some(self.ended(step.action, trouble).await);
+                    }
                 }
-            } else if step.action == Action::Confirm {
-                self.confirmed = true;
-                self.note_moved(step.node);
-                if Some(at) == last_confirmation {
-                    drop(moving.take());
+                Ok(_) if step.action == Action::Confirm => {
+                    self.confirmed = true;
+                    self.note_moved(step.node);
+                    if Some(at) == last_confirmation {
+                        drop(moving.take());
+                    }
                 }
+                Ok(_) => {}
             }
         }
         for host in self.hosts.values() {
@@ -92,11 +107,12 @@ impl<'a> StackRun<'a> {
     }
 
     /// What a step that failed comes to for the stack.
-    async fn ended(&mut self, at: Action, reason: String) -> (Outcome, String) {
+    async fn ended(&mut self, at: Action, Trouble { reason, kind }: Trouble) -> (Outcome, String) {
         if self.confirmed || at == Action::Stop {
             return (Outcome::Failed, reason);
         }
-        if at == Action::Confirm {
+        // Refused means that the node has put itself back, and then so does all the rest.
+        if at == Action::Confirm && kind != PortErrorKind::Refused {
             return (Outcome::Failed, format!("{reason}; it puts itself back unless this is run again in time"));
         }
         if self.rewritten.is_none() && self.switched.is_empty() {
@@ -110,13 +126,11 @@ impl<'a> StackRun<'a> {
 
     /// Puts everything back, and asks whether the old master is obeyed again.
     async fn reverted(&mut self, reason: String) -> (Outcome, String) {
-        let mut trouble = Vec::new();
-        for number in self.switched.iter().rev().copied().collect::<Vec<_>>() {
-            trouble.extend(self.step(Step { action: Action::Revert, node: Some(number) }, false).await.err());
-        }
+        let switched = self.switched.clone();
+        let mut trouble = self.each(Action::Revert, switched.iter().rev()).await;
         let stuck = !trouble.is_empty();
-        if self.rewritten.is_some() {
-            trouble.extend(self.step(Step { action: Action::RestoreContext, node: None }, false).await.err());
+        if self.rewritten.is_some() || self.old_address().is_some() {
+            trouble.extend(self.step(Step { action: Action::RestoreContext, node: None }, false).await.err().map(|trouble| trouble.reason));
         }
         if stuck {
             let patience = self.patience().as_secs();
@@ -125,25 +139,50 @@ impl<'a> StackRun<'a> {
                 format!("{reason}; and could not be put back: {}; the node puts itself back within {patience} s", trouble.join("; ")),
             );
         }
-        for number in self.switched.clone() {
-            trouble.extend(self.step(Step { action: Action::ProveOld, node: Some(number) }, false).await.err());
-        }
-        let how = match trouble.is_empty() {
-            true if self.switched.is_empty() => "put back as it was".to_owned(),
-            true => "put back as it was, and it answers its old master".to_owned(),
-            false => format!("put back as it was, but {}", trouble.join("; ")),
+        trouble.extend(self.each(Action::ProveOld, switched.iter()).await);
+        let how = if !trouble.is_empty() {
+            format!("put back as it was, but {}", trouble.join("; "))
+        } else if !switched.is_empty() && switched.iter().all(|number| self.old_master(*number).is_some()) {
+            "put back as it was, and it answers its old master".to_owned()
+        } else {
+            "put back as it was".to_owned()
         };
         (Outcome::RolledBack, format!("{reason}; {how}"))
     }
 
+    /// Takes a step on each of these nodes; what went wrong.
+    async fn each(&mut self, action: Action, nodes: impl Iterator<Item = &u64>) -> Vec<String> {
+        let mut trouble = Vec::new();
+        for number in nodes {
+            trouble.extend(self.step(Step { action, node: Some(*number) }, false).await.err().map(|trouble| trouble.reason));
+        }
+        trouble
+    }
+
     /// Leaves everything for somebody to look at: the nodes must not put themselves back meanwhile.
     async fn left(&mut self, reason: String) -> (Outcome, String) {
-        let mut trouble = Vec::new();
-        for number in self.switched.clone() {
-            trouble.extend(self.step(Step { action: Action::Confirm, node: Some(number) }, false).await.err());
-        }
+        let switched = self.switched.clone();
+        let trouble = self.each(Action::Keep, switched.iter()).await;
         let how = if trouble.is_empty() { String::new() } else { format!(", but {}", trouble.join("; ")) };
         (Outcome::Failed, format!("{reason}; left as it is (revert=no){how}; `bldr master.status:{}` shows how that is", self.stack))
+    }
+
+    /// The master a node had before its switch, as far as it can be told: its address and its key.
+    fn old_master(&self, number: u64) -> Option<(MasterAddress, PublicKey)> {
+        let files = self.before.get(&number)?;
+        let (config, key) = match &files.unconfirmed {
+            // A run before this one has switched it already: this is what it was before that.
+            Some(kept) => (&kept.minion_config, &kept.trusted_key),
+            None => (&files.minion_config, &files.trusted_key),
+        };
+        Some((minion_config::master_of(config.as_deref()?)?.parse().ok()?, PublicKey::from_pem(key.as_deref()?)?))
+    }
+
+    /// Where the context has to point again when a run before this one has rewritten it: where an unconfirmed switch puts back to.
+    fn old_address(&self) -> Option<MasterAddress> {
+        let unconfirmed = self.switched.iter().filter(|number| self.before.get(number).is_some_and(|files| files.unconfirmed.is_some()));
+        let mut addresses = unconfirmed.filter_map(|number| Some(self.old_master(*number)?.0));
+        addresses.next().filter(|address| *address != self.execution.plan.address)
     }
 
     fn note_moved(&self, node: Option<u64>) {
@@ -159,14 +198,15 @@ impl<'a> StackRun<'a> {
     }
 
     /// Takes a step, and tells of it.
-    async fn step(&mut self, step: Step, sleeps_again: bool) -> Result<(), String> {
+    async fn step(&mut self, step: Step, sleeps_again: bool) -> Result<(), Trouble> {
         let execution = self.execution;
         let (action, name) = (step.action, step.node.map(|number| self.stack.node(number)));
         let begun = execution.ports.clock.now().0;
         execution.tell(Event::StepStarted { stack: self.stack.clone(), node: name.clone(), action }).await;
         let undoing = action >= Action::Revert;
         if let Some(problem) = execution.with_report(|report| report.unrecorded.clone()).filter(|_| !undoing) {
-            return Err(format!("the run can no longer be recorded, so '{}' was not begun: {problem}", action.doing()));
+            let reason = format!("the run can no longer be recorded, so '{}' was not begun: {problem}", action.doing());
+            return Err(Trouble { reason, kind: PortErrorKind::Unreachable });
         }
         let done = self.taken(step, sleeps_again).await;
         let (stack, node, millis) = (self.stack.clone(), name, execution.millis_since(begun));
@@ -178,7 +218,7 @@ impl<'a> StackRun<'a> {
             Err(Failed { error, states }) => {
                 let reason = format!("{error} (while {})", action.doing());
                 execution.tell(Event::StepFailed { stack, node, action, reason: reason.clone(), millis, states }).await;
-                Err(reason)
+                Err(Trouble { reason, kind: error.kind })
             }
         }
     }
@@ -206,6 +246,7 @@ impl<'a> StackRun<'a> {
             Action::Repoint => self.repoint(number, &host).await,
             Action::Prove => self.prove(number, &host).await,
             Action::Confirm => self.confirm(&host).await,
+            Action::Keep => self.keep(&host).await,
             Action::Revert => self.revert(&host).await,
             Action::ProveOld => self.prove_old(number, &host).await,
             _ => self.highstate(&host).await,

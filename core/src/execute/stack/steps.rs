@@ -2,12 +2,13 @@
 
 use super::{Rewritten, StackRun};
 use crate::{
+    address::MasterAddress,
     build_vars::BuildVars,
     context::{Context, Rewrite},
     error::{PortError, PortErrorKind, PortResult},
-    event::States,
+    event::{Event, States},
     fleet::{Host, Node, PublicKey, Reading},
-    minion_config,
+    name::StackName,
     ports::{Change, Expected, Highstate, HighstateMode, Proof, Repointing, Sleeper, SleeperState},
     readiness, survey,
 };
@@ -52,6 +53,7 @@ impl StackRun<'_> {
             ports.sleepers.remember(&memory(node.launched, SleeperState::Waking)).await?;
         }
         let instance = ports.power.start(&node.id).await?;
+        self.started_now.push(node.name.number());
         if sleeps_again {
             ports.sleepers.remember(&memory(instance.launched, SleeperState::Woken)).await?;
         }
@@ -87,7 +89,12 @@ impl StackRun<'_> {
     pub(super) async fn examine(&mut self, number: u64, host: &Host) -> Stepped {
         let execution = self.execution;
         let master = &execution.run.master;
-        let (files, outlook) = execution.patiently(async || execution.ports.minions.examine(host, &master.address).await).await?;
+        // A machine that has just been started says so to EC2 long before anybody can log in.
+        let ask = async || execution.ports.minions.examine(host, &master.address).await;
+        let (files, outlook) = match self.started_now.contains(&number) {
+            true => execution.again_after(&[5; 60], ask).await?,
+            false => execution.patiently(ask).await?,
+        };
         let evidence = survey::evidence(&files);
         let subject = || host.node.to_string();
         if let Err(problem) = &evidence.build_vars {
@@ -136,9 +143,23 @@ impl StackRun<'_> {
         }
     }
 
+    /// The context as it was before this run; where a run before this one has rewritten it, with the address that it named
+    /// then.
     pub(super) async fn restore_context(&mut self) -> PortResult<Change> {
-        let Some(Rewritten { before, revision }) = self.rewritten.take() else { return Ok(Change::NotNeeded) };
-        self.execution.ports.contexts.save(self.stack, &before, &Expected::Revision(revision)).await?;
+        let contexts = self.execution.ports.contexts;
+        let (before, revision) = match (self.rewritten.take(), self.old_address()) {
+            (Some(Rewritten { before, revision }), _) => (before, revision),
+            (None, Some(address)) => {
+                let document = contexts.load(self.stack).await?;
+                let malformed = |error| PortError::new(PortErrorKind::Malformed, self.stack.as_str(), format!("{error}"));
+                match Context::parse(&document.text).map_err(malformed)?.repointed_to(&address).map_err(malformed)? {
+                    Rewrite::Context(rewritten) => (rewritten.to_text(), document.revision),
+                    _ => return Ok(Change::NotNeeded),
+                }
+            }
+            (None, None) => return Ok(Change::NotNeeded),
+        };
+        contexts.save(self.stack, &before, &Expected::Revision(revision)).await?;
         Ok(Change::Made)
     }
 
@@ -156,35 +177,65 @@ impl StackRun<'_> {
             patience: self.patience(),
         };
         self.switched.push(number);
-        Ok(execution.patiently(async || execution.ports.minions.repoint(host, &to).await).await?.into())
+        let change = execution.patiently(async || execution.ports.minions.repoint(host, &to).await).await?;
+        if change == Change::NotNeeded && self.before.get(&number).is_some_and(|files| files.unconfirmed.is_none()) {
+            // It was there before: nothing of it is this run's to put back.
+            self.switched.retain(|switched| *switched != number);
+        }
+        Ok(change.into())
     }
 
     pub(super) async fn prove(&self, number: u64, host: &Host) -> Stepped {
         let execution = self.execution;
-        let (master, within) = (&execution.run.master, execution.plan.patience.join);
-        let (id, _) = self.identity(number, host)?;
-        let begun = execution.ports.clock.now().0;
-        let proof = execution.patiently(async || execution.ports.minions.prove(host, &master.address, &master.standing.key, within).await);
-        if let Proof::Unproven(why) = proof.await? {
-            return Err(PortError::new(PortErrorKind::Refused, host.node.to_string(), why).into());
+        let master = &execution.run.master;
+        match self.proven(number, host, &master.address, &master.standing.key, Some((&master.stack, &master.host))).await? {
+            None => Ok(Change::NotNeeded.into()),
+            Some(why) => Err(PortError::new(PortErrorKind::Refused, host.node.to_string(), why).into()),
         }
+    }
+
+    /// Waits until a node takes orders from a master and from nobody else; or why it does not. The master is asked where it
+    /// can be.
+    async fn proven(
+        &self,
+        number: u64,
+        host: &Host,
+        address: &MasterAddress,
+        key: &PublicKey,
+        master: Option<(&StackName, &Host)>,
+    ) -> PortResult<Option<String>> {
+        let (execution, within) = (self.execution, self.execution.plan.patience.join);
+        let begun = execution.ports.clock.now().0;
+        let proof = execution.patiently(async || execution.ports.minions.prove(host, address, key, within).await).await?;
+        let (name, master) = match (proof, master) {
+            (Proof::Unproven(why), _) => return Ok(Some(why)),
+            (Proof::Proven, None) => return Ok(None),
+            (Proof::Proven, Some(master)) => master,
+        };
+        let (id, _) = self.identity(number, host)?;
         let bound = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
         loop {
-            let answered = execution.ports.masters.ping(&master.host, std::slice::from_ref(&id), within.min(PING)).await;
-            if matches!(&answered, Ok(ids) if ids.contains(&id)) {
-                return Ok(Change::NotNeeded.into());
+            let answered = execution.ports.masters.ping(master, std::slice::from_ref(&id), within.min(PING)).await;
+            match answered {
+                Ok(ids) if ids.contains(&id) => return Ok(None),
+                Ok(_) if execution.millis_since(begun) >= bound => return Ok(Some(format!("{name} gets no answer from it"))),
+                Err(error) if error.kind != PortErrorKind::Unreachable || execution.millis_since(begun) >= bound => {
+                    return Ok(Some(error.to_string()));
+                }
+                _ => execution.ports.clock.sleep(Duration::from_secs(1)).await,
             }
-            if execution.millis_since(begun) >= bound {
-                let why = answered.err().map_or_else(|| format!("{} gets no answer from it", master.stack), |error| error.to_string());
-                return Err(PortError::new(PortErrorKind::Refused, host.node.to_string(), why).into());
-            }
-            execution.ports.clock.sleep(Duration::from_secs(1)).await;
         }
     }
 
     pub(super) async fn confirm(&self, host: &Host) -> Stepped {
+        let (execution, key) = (self.execution, &self.execution.run.master.standing.key);
+        execution.patiently(async || execution.ports.minions.confirm(host, &execution.plan.address, key).await).await?;
+        Ok(Change::Made.into())
+    }
+
+    pub(super) async fn keep(&self, host: &Host) -> Stepped {
         let execution = self.execution;
-        execution.patiently(async || execution.ports.minions.confirm(host, &execution.plan.address).await).await?;
+        execution.patiently(async || execution.ports.minions.keep(host).await).await?;
         Ok(Change::Made.into())
     }
 
@@ -193,20 +244,19 @@ impl StackRun<'_> {
         Ok(execution.patiently(async || execution.ports.minions.revert(host).await).await?.into())
     }
 
-    /// Whether a node that was put back takes orders from the master it had; where it had none, there is nothing to ask.
+    /// Whether a node that was put back takes orders from the master it had; where that cannot be told, there is nothing to
+    /// ask.
     pub(super) async fn prove_old(&self, number: u64, host: &Host) -> Stepped {
-        let execution = self.execution;
-        let Some(files) = self.before.get(&number) else { return Ok(Change::NotNeeded.into()) };
-        let address = files.minion_config.as_deref().and_then(minion_config::master_of).and_then(|address| address.parse().ok());
-        let key = files.trusted_key.as_deref().and_then(PublicKey::from_pem);
-        let (Some(address), Some(key)) = (address, key) else { return Ok(Change::NotNeeded.into()) };
-        let within = execution.plan.patience.join;
-        let proof = execution.patiently(async || execution.ports.minions.prove(host, &address, &key, within).await).await?;
-        match proof {
-            Proof::Proven => Ok(Done { change: Change::NotNeeded, detail: Some(format!("it takes orders from {address}")), states: None }),
-            Proof::Unproven(why) => {
-                Err(PortError::new(PortErrorKind::Refused, host.node.to_string(), format!("its old master has not got it back: {why}"))
-                    .into())
+        let Some((address, key)) = self.old_master(number) else { return Ok(Change::NotNeeded.into()) };
+        let masters = self.execution.fleet.masters();
+        let has_it = |node: &Node| [&node.private, &node.reach].into_iter().flatten().any(|own| own.as_str() == address.as_str());
+        let master = masters.into_iter().filter_map(|master| Some((&master.name, master.running().filter(|node| has_it(node))?.host()?)));
+        let master = master.into_iter().next();
+        match self.proven(number, host, &address, &key, master.as_ref().map(|(name, host)| (*name, host))).await? {
+            None => Ok(Done { change: Change::NotNeeded, detail: Some(format!("it takes orders from {address}")), states: None }),
+            Some(why) => {
+                let problem = format!("its old master has not got it back: {why}");
+                Err(PortError::new(PortErrorKind::Refused, host.node.to_string(), problem).into())
             }
         }
     }
@@ -223,7 +273,14 @@ impl StackRun<'_> {
         let execution = self.execution;
         let output = match highstate.output.is_empty() {
             true => None,
-            false => Some(execution.ports.journal.keep_output(&execution.run.id, &host.node, &highstate.output).await?),
+            false => match execution.ports.journal.keep_output(&execution.run.id, &host.node, &highstate.output).await {
+                Ok(file) => Some(file),
+                Err(error) => {
+                    let message = format!("what the highstate of {} printed could not be kept: {error}", host.node);
+                    execution.tell(Event::Warning { message }).await;
+                    None
+                }
+            },
         };
         let failed = if highstate.failed.is_empty() { String::new() } else { format!("; failed: {}", highstate.failed.join(", ")) };
         let states = Some(States { changed: highstate.changed, failed: highstate.failed, output });
