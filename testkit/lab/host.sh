@@ -32,6 +32,8 @@ route add default via 10.77.0.1
 ${public:+addr add $public/32 dev eth0}
 IP
 nsenter --net="$dir/fs/net" ip link set "$port" master br0 up
+# A public address may have been another host's before.
+[ -z "$public" ] || nsenter --net="$dir/fs/net" ip neigh flush dev br0 to "$public"
 
 # shellcheck source=testkit/lab/light.sh
 . "$(dirname "$0")/$kind.sh"
