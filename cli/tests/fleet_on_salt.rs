@@ -283,7 +283,7 @@ async fn killed_at_each_step(fleet: &Fleet, watchdog: u32) {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_step_a_node_is_commanded_and_the_next_run_gets_it_there() {
     let fleet = fleet(&KILLED).await;
-    killed_at_each_step(&fleet, 60).await;
+    killed_at_each_step(&fleet, 120).await;
     // Nobody runs it again: each is where it was, by its own watchdog, or where it was confirmed to be.
     let settled = KILLED.iter().zip(STEPS).map(async |(stack, step)| {
         let node = format!("{}--1", stack.name);
@@ -346,14 +346,14 @@ async fn a_reboot_between_switch_and_confirmation_does_not_lose_the_watchdog() {
         let host = fleet.host(node).clone();
         async move { host.shell(&format!("timeout 300 sh -c 'while [ -e {SWITCH} ]; do sleep 0.2; done'")).await.unwrap() }
     };
-    futures::join!(kill_at_prove("late--ci", 90), kill_at_prove("off--ci", 45));
+    futures::join!(kill_at_prove("late--ci", 180), kill_at_prove("off--ci", 90));
     // One is up again before its time has come, the other is switched off when it comes.
     let deadline: u64 = fleet.file("off--ci--1", "/var/lib/bldr/switch/deadline").await.unwrap().trim().parse().unwrap();
     fleet.host("off--ci--1").kill().await.unwrap();
     fleet.host("late--ci--1").reboot().await.unwrap();
     assert!(unconfirmed("late--ci--1").await, "still to be confirmed");
     let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    tokio::time::timeout(Duration::from_secs(90), async {
+    tokio::time::timeout(Duration::from_secs(150), async {
         while now() <= deadline {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
