@@ -25,7 +25,7 @@ use tokio::{
 };
 
 /// Long enough for a machine that is busy with three hundred others, and for a Salt that takes its time to stop.
-const UP_WITHIN: Duration = Duration::from_secs(150);
+const UP_WITHIN: Duration = Duration::from_secs(400);
 
 /// What is behind a [`Host`].
 #[derive(Debug)]
