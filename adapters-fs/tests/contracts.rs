@@ -41,7 +41,8 @@ async fn contexts_in_files() {
 #[tokio::test(flavor = "multi_thread")]
 async fn contexts_in_a_folder_that_has_to_be_made_first() {
     // All but the rule that an empty store lists nothing: a folder that is not there is more likely mistyped.
-    let folder = Folders::new().next().join("a").join("b");
+    let folders = Folders::new();
+    let folder = folders.next().join("a").join("b");
     let store = FileContexts::new(&folder, Arc::new(ManualClock::default()));
     let harbor = "harbor--ci".parse().unwrap();
     let error = store.list().await.unwrap_err();
