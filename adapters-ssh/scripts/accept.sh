@@ -8,12 +8,10 @@
 # Needs:  salt-settings.sh placing.sh
 
 id=$1
-case $id in
-'' | .* | */*)
+plain_id "$id" || {
     echo "bldr: '$id' is no minion id" >&2
     exit 64
-    ;;
-esac
+}
 pki=$(pki_dir master)
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT

@@ -15,13 +15,10 @@ as_switched() {
 }
 
 work=$(mktemp -d)
-trap 'rm -rf -- "$work"' EXIT
-trap 'exit 129' HUP INT TERM
 [ $# -eq 0 ] || take_input "$work/key" "$2"
 take_turn
 if [ $# -gt 0 ] && ! as_switched "$1"; then
     ! armed || put_back
-    rm -rf -- "$work"
     echo "bldr: it was not confirmed in time and has put itself back" >&2
     exit 66
 fi

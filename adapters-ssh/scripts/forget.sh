@@ -16,23 +16,10 @@ take_input "$work/keys" "$1"
 ensure_folder "$state" 0755
 ensure_folder "$state/quarantine" 0700
 
-# Salt takes what it is told for a pattern, and an argument may have 128 KiB.
-remove() {
-    timeout 120 salt-key --yes --delete="$1" </dev/null >"$work/out" 2>&1 || {
-        echo "bldr: salt-key could not remove them: $(tail -n 1 "$work/out")" >&2
-        exit 1
-    }
-}
-plain() {
-    case $1 in
-    '' | .* | *[!A-Za-z0-9._-]*) return 1 ;;
-    esac
-}
-
 : >"$work/found"
-ids=
 while read -r id sum; do
-    plain "$id" || continue
+    # Salt takes what it is told for a pattern.
+    plain_id "$id" || continue
     found=
     foreign=
     for folder in minions minions_pre minions_rejected minions_denied; do
@@ -48,13 +35,15 @@ while read -r id sum; do
     cp -- "$found" "$(beside "$state/quarantine/$id")"
     settle "$state/quarantine/$id"
     printf '%s\n' "$id" >>"$work/found"
-    ids=$ids${ids:+,}$id
-    if [ "${#ids}" -gt 60000 ]; then
-        remove "$ids"
-        ids=
-    fi
 done <"$work/keys"
-[ -z "$ids" ] || remove "$ids"
+# An argument may have 128 KiB, and a name 255 bytes.
+xargs -r -n 400 <"$work/found" | tr ' ' ',' >"$work/batches"
+while read -r ids; do
+    timeout 120 salt-key --yes --delete="$ids" </dev/null >"$work/out" 2>&1 || {
+        echo "bldr: salt-key could not remove them: $(tail -n 1 "$work/out")" >&2
+        exit 1
+    }
+done <"$work/batches"
 # salt-key ends with 0 also where it could not.
 while read -r id; do
     set -- "$pki"/minions*/"$id"

@@ -12,8 +12,6 @@
 mode=$1
 seconds=$2
 work=$(mktemp -d)
-trap 'rm -rf -- "$work"' EXIT
-trap 'exit 129' HUP INT TERM
 
 # A re-pointing that was killed before it started the minion again.
 if marked repointing; then
@@ -26,8 +24,10 @@ set -- --out=json --retcode-passthrough state.highstate
 salt_answer "$work" "$seconds" "$@"
 
 says() { grep -Eq "$1" "$work/out"; }
-# A state that failed shows in the code; what a state changed may say anything. What is too long to be sent is judged by nobody.
-if [ "$mode" = apply ] && [ "$code" -eq 0 ] && [ "$size" -le "$most" ] &&
+# What a state changed may say anything, and Salt indents that further than the state's own result. What is too long to be sent
+# is judged by nobody.
+failed() { grep -Ev '^ {16}' "$work/out" | grep -Eq '"result":[[:space:]]*false'; }
+if [ "$mode" = apply ] && [ "$code" -eq 0 ] && [ "$size" -le "$most" ] && ! failed &&
     { says '"result":[[:space:]]*(true|null)' || { says '[^[:space:]]' && ! says '^[[:space:]]*[{]'; }; }; then
     unmark highstate-due
 fi

@@ -9,22 +9,13 @@
 # Exit:   0; 65 the input came in short: nothing was changed. Else it was interrupted in between, and is completed by
 #         running it again, or put back by the watchdog.
 # Needs:  salt-settings.sh placing.sh minion-unit.sh watchdog.sh master-link.sh
-# shellcheck disable=SC2154 # some are set by what stands in front
+# shellcheck disable=SC2034,SC2154 # some are set or read by what stands in front
 
 address=$1
 patience=$2
 config=$(minion_config)
 trusted=$(trusted_key)
 work=$(mktemp -d)
-stopped=
-finish() {
-    # A minion that went wrong half way is better up than down.
-    [ -z "$stopped" ] || minion start 2>/dev/null || true
-    rm -rf -- "$work"
-}
-trap finish EXIT
-trap 'exit 129' HUP INT TERM
-
 take_input "$work/input" $(($3 + $4 + $5))
 head -c "$3" <"$work/input" >"$work/key"
 tail -c +$(($3 + 1)) <"$work/input" | head -c "$4" >"$work/vars"

@@ -29,6 +29,8 @@ while [ "$1" = watch ] && armed; do
     set +e
     (
         set -e
+        # A shell below this one begins without its traps.
+        trap finish EXIT
         if_due due
     )
     code=$?

@@ -63,6 +63,13 @@ minion_id() {
     printf '%s\n' "$found"
 }
 
+# plain_id ID: whether it is a name and nothing else: not a path, not a pattern, not a list.
+plain_id() {
+    case $1 in
+    '' | .* | *[!A-Za-z0-9._-]*) return 1 ;;
+    esac
+}
+
 # salt_version PROGRAM: what PROGRAM --version says; nothing where there is no such program.
 salt_version() {
     # Where Salt writes it down, that is read: starting Salt takes a second of processor time.

@@ -9,7 +9,7 @@
 # /var/lib/bldr/switch is there while a switch waits to be confirmed. In it is what was there before (a file that is missing
 # there was missing here), `deadline` in seconds since 1970, and `revert.sh`, which puts all of it back. Where systemd runs,
 # a timer starts that at the deadline, and a service at every boot, in case the machine was down at that moment.
-# shellcheck disable=SC2154 # some are set by what stands in front
+# shellcheck disable=SC2034,SC2154 # some are set or read by what stands in front
 set -eu
 switch=/var/lib/bldr/switch
 units=/etc/systemd/system
@@ -133,15 +133,14 @@ disarm() {
 
 # put_back: everything as it was before the switch, and the minion started. May be killed anywhere and begun again.
 put_back() {
-    # Where that fails half way, a minion that is up is better than one that is down until it is tried again.
-    trap 'minion start 2>/dev/null || true' EXIT
+    stopped=yes
     minion stop
     restore minion "$(minion_config)"
     restore minion_master.pub "$(trusted_key)"
     restore build-vars.json.b64 "$build_vars"
     restore highstate-due "$state/highstate-due"
     minion start
-    trap - EXIT
+    stopped=
     unmark repointing
     disarm
 }

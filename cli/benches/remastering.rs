@@ -2,7 +2,7 @@
 //! one run; prints machine, date and ratios.
 //!
 //! ```console
-//! # cargo bench -p bldr-cli --features lab --bench remastering -- 4
+//! # cargo bench --profile dev -p bldr-cli --features lab --bench remastering -- 3
 //! ```
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -93,7 +93,7 @@ async fn introduced(fleet: &Fleet, stacks: &[Stack]) {
 
 #[tokio::main]
 async fn main() {
-    let asked = std::env::args().skip(1).find_map(|word| word.parse::<usize>().ok()).unwrap_or(4).clamp(1, NAMES.len());
+    let asked = std::env::args().skip(1).find_map(|word| word.parse::<usize>().ok()).unwrap_or(3).clamp(1, NAMES.len());
     let date = std::process::Command::new("date").args(["-u", "+%F %H:%M"]).output().unwrap();
     let model = std::fs::read_to_string("/proc/cpuinfo").unwrap();
     let model = model.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown").trim_start_matches(['\t', ' ', ':']);

@@ -5,9 +5,9 @@
 mod salted;
 
 use bldr_core::{build_vars::BuildVars, context::Context};
-use bldr_testkit::lab::Begins;
+use bldr_testkit::lab::{Begins, salt::until_greets};
 use futures::future::join_all;
-use salted::{A, B, BUILD_VARS, CONFIG, DUE, Fleet, NEW, OLD, SWITCH, Stack, TRUSTED, fleet, outcomes};
+use salted::{A, B, BUILD_VARS, CONFIG, DUE, Fleet, NEW, OLD, SOON, SWITCH, Stack, TRUSTED, fleet, outcomes};
 use std::time::Duration;
 
 /// With time for what Salt does side by side on a small machine.
@@ -220,8 +220,7 @@ async fn what_does_not_answer_its_new_master_is_back_on_its_old_one() {
     let (code, _, errors) = fleet.bldr(&args).await;
     assert!(code == Some(3) && errors.contains("does not answer at ports 4505 and 4506"), "{errors}");
     fleet.master(B).shell("pkill -CONT -f '[s]alt-master'; systemctl restart salt-master").await.unwrap();
-    let greets = "timeout 1 bash -c 'exec 3<>/dev/tcp/127.0.0.1/4506 && [ $(head -c 1 <&3 | wc -c) = 1 ]'";
-    fleet.master(B).shell(&format!("for _ in $(seq 100); do ! {greets} || exit 0; sleep 0.2; done; exit 1")).await.unwrap();
+    until_greets(fleet.master(B), SOON).await.unwrap();
 
     // Left for inspection, it does not put itself back either; and the next run gets it there.
     let mut going = fleet.start_at(&home, &["master.remaster:cut--ci,master-server--b,join-timeout=5,revert=no"]).await;
@@ -352,14 +351,8 @@ async fn a_reboot_between_switch_and_confirmation_does_not_lose_the_watchdog() {
     fleet.host("off--ci--1").kill().await.unwrap();
     fleet.host("late--ci--1").reboot().await.unwrap();
     assert!(unconfirmed("late--ci--1").await, "still to be confirmed");
-    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    tokio::time::timeout(Duration::from_secs(150), async {
-        while now() <= deadline {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    })
-    .await
-    .unwrap();
+    let due = std::time::UNIX_EPOCH + Duration::from_secs(deadline + 1);
+    tokio::time::sleep(due.duration_since(std::time::SystemTime::now()).unwrap_or_default()).await;
     let off = fleet.host("off--ci--1");
     off.power_on(off.public()).await.unwrap();
     futures::join!(back("late--ci--1"), back("off--ci--1"));

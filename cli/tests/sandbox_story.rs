@@ -360,7 +360,7 @@ fn a_stack_that_does_not_join_is_rolled_back_and_the_code_says_so() {
     let fleet = "masters:\n  master-server--a: {private-ip: 10.0.0.10, auto-accept: false}\n  master-server--b: {private-ip: 10.0.0.20, auto-accept: false}\nstacks:\n  harbor--ci: {fault: never-joins}\n  quill--ci:\n";
     bldr.write("fleet.yaml", fleet);
     assert_eq!(bldr.run("sandbox.create:fleet.yaml").code, 0);
-    let ran = bldr.ask("master.remaster_all:master-server--b,allow_unshared=yes,yes=yes,rehearse=yes");
+    let ran = bldr.ask("master.remaster_all:master-server--b,allow_unshared=yes,yes=yes,rehearse=yes,join-timeout=1");
     let last = ran.json().last().unwrap().clone();
     assert_eq!(
         (ran.code, &last["outcomes"]["harbor--ci"], &last["outcomes"]["quill--ci"]),

@@ -434,4 +434,9 @@ impl Fleet {
         let stacks = crate::precedence::ordered(self.stacks.keys()).into_iter().filter_map(|name| self.stacks.get(name));
         stacks.filter(|stack| !stack.nodes.is_empty()).collect()
     }
+    /// The master that has this address: a private one, or the one it is reached by.
+    pub fn master_at(&self, address: &str) -> Option<&Stack> {
+        let has = |node: &Node| [&node.private, &node.reach].into_iter().flatten().any(|own| own.as_str() == address);
+        self.masters().into_iter().find(|master| master.nodes.iter().any(has))
+    }
 }

@@ -67,6 +67,12 @@ impl Patience {
         let each = (self.join * 2 + Self::RESTART).saturating_mul(u32::try_from(nodes).unwrap_or(u32::MAX));
         self.watchdog.unwrap_or(each)
     }
+
+    /// What is to be said of it: a node would put itself back before it has had its time to join.
+    pub fn contradiction(&self) -> Option<String> {
+        let (watchdog, join) = (self.watchdog.filter(|watchdog| *watchdog <= self.join)?.as_secs(), self.join.as_secs());
+        Some(format!("a node puts itself back after {watchdog} s, before it had its {join} s to join (join-timeout)"))
+    }
 }
 
 /// Which stacks are meant.

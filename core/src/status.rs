@@ -4,6 +4,7 @@ use crate::{
     error::PortErrorKind,
     fleet::{ContextFacts, Evidence, Fleet, InstanceState, KeyFingerprint, Node, Reading, Stack},
     name::{NodeName, StackName},
+    project::Projects,
 };
 use serde::Serialize;
 use std::{
@@ -79,6 +80,14 @@ pub struct NodeStatus {
 
 /// The minions that answered, by the master that asked.
 pub type Answers = BTreeMap<StackName, BTreeSet<String>>;
+
+/// The master a stack should be on: the one whose address its project file names, else the pinned one, else the first.
+pub fn meant<'a>(fleet: &'a Fleet, projects: &Projects, stack: &StackName, pin: Option<&StackName>) -> Option<&'a StackName> {
+    let named = projects.shared_master(stack).and_then(|address| fleet.master_at(&address));
+    let masters = fleet.masters();
+    let pinned = || masters.iter().copied().find(|master| Some(&master.name) == pin);
+    named.or_else(pinned).or(masters.first().copied()).map(|master| &master.name)
+}
 
 /// A row for each node of a stack, with regard to the master it should be on.
 pub fn of_stack(fleet: &Fleet, stack: &Stack, master: Option<&StackName>, answers: &Answers) -> Vec<NodeStatus> {
@@ -186,8 +195,7 @@ fn no_context(stack: &Stack) -> String {
 
 /// The master that has this address, by name; else the address.
 fn named(fleet: &Fleet, address: &str) -> String {
-    let has = |node: &Node| [&node.private, &node.reach].into_iter().flatten().any(|own| own.as_str() == address);
-    match fleet.masters().into_iter().find(|master| master.nodes.iter().any(has)) {
+    match fleet.master_at(address) {
         Some(master) => master.name.to_string(),
         None if address.is_empty() => "nobody".into(),
         None => address.into(),

@@ -67,11 +67,8 @@ async fn prepared(request: &Remaster, ports: &Ports, session: &Session) -> Resul
     for name in named_in_vain(settings, &fleet, &projects) {
         session.screen.note(&format!("warning: settings.yaml ignores '{name}', and there is no such thing"));
     }
-    if let Some(watchdog) = request.patience.watchdog.filter(|watchdog| *watchdog <= request.patience.join) {
-        let (watchdog, join) = (watchdog.as_secs(), request.patience.join.as_secs());
-        session
-            .screen
-            .note(&format!("warning: a node puts itself back after {watchdog} s, before it had its {join} s to join (join-timeout)"));
+    if let Some(contradiction) = request.patience.contradiction() {
+        session.screen.note(&format!("warning: {contradiction}"));
     }
     let master = master(&fleet, request, ports).await?;
     let wanted = Request {

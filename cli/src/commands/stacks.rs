@@ -84,13 +84,7 @@ fn view(fleet: &Fleet, stack: &Stack) -> StackView {
         nodes: stack.nodes.iter().map(node).collect(),
         context,
         problem,
-        master_stack: master.as_deref().and_then(|master| master_at(fleet, master)),
+        master_stack: master.as_deref().and_then(|address| Some(fleet.master_at(address)?.name.to_string())),
         master,
     }
-}
-
-/// The master that has this private address.
-fn master_at(fleet: &Fleet, address: &str) -> Option<String> {
-    let has = |stack: &&Stack| stack.nodes.iter().any(|node| node.private.as_ref().is_some_and(|private| private.as_str() == address));
-    fleet.masters().into_iter().find(has).map(|stack| stack.name.to_string())
 }

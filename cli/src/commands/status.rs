@@ -10,8 +10,7 @@ use crate::{
 use bldr_core::{
     fleet::{Fleet, Reading},
     name::StackName,
-    project::Projects,
-    status::{NodeStatus, Verdict, of_stack},
+    status::{NodeStatus, Verdict, meant, of_stack},
     survey::{self, Depth, MasterRefusal},
 };
 use serde::Serialize;
@@ -53,7 +52,8 @@ pub async fn show(wanted: &Status, ports: &Ports, session: &Session) -> Result<C
     let stacks = fleet.stacks.values().filter(|stack| !stack.name.is_master() && in_scope(&stack.name));
     let rows: Vec<_> = stacks
         .flat_map(|stack| {
-            let master = wanted.master.clone().or_else(|| meant(&fleet, &projects, &stack.name, session.place.settings.master.as_ref()));
+            let master =
+                wanted.master.clone().or_else(|| meant(&fleet, &projects, &stack.name, session.place.settings.master.as_ref()).cloned());
             of_stack(&fleet, stack, master.as_ref(), &answers)
         })
         .collect();
@@ -62,16 +62,6 @@ pub async fn show(wanted: &Status, ports: &Ports, session: &Session) -> Result<C
     let view = StatusView { nodes: &rows, verdicts, unasked };
     session.screen.result(|| text(&view), &view);
     Ok(Code::Done)
-}
-
-/// The master a stack should be on: the one whose address its project file names, else the pinned one, else the first.
-fn meant(fleet: &Fleet, projects: &Projects, stack: &StackName, pin: Option<&StackName>) -> Option<StackName> {
-    let masters = fleet.masters();
-    let shared = projects.shared_master(stack);
-    let has_shared = |address: &str| Some(address) == shared.as_deref();
-    let named = masters.iter().find(|master| master.nodes.iter().flat_map(|node| &node.private).any(|own| has_shared(own.as_str())));
-    let pinned = masters.iter().find(|master| Some(&master.name) == pin);
-    named.or(pinned).or(masters.first()).map(|master| master.name.clone())
 }
 
 fn unasked(fleet: &Fleet, answers: &BTreeMap<StackName, std::collections::BTreeSet<String>>) -> BTreeMap<StackName, String> {

@@ -4,7 +4,7 @@ use bldr_core::{build_vars::BuildVars, context::Context, name::StackName};
 use bldr_testkit::{
     lab::{
         Begins, Host, InstanceSpec, Lab, REGION, Running,
-        salt::{KeyPair, Master, Minion, answering, until_answer},
+        salt::{KeyPair, Master, Minion, answering, until_answer, until_greets},
     },
     spec::made_up_context,
 };
@@ -116,7 +116,11 @@ pub async fn fleet(stacks: &[Stack]) -> Fleet {
     let fleet = Fleet { lab, home, hosts, keys, ids, _folder: folder };
     let running = stacks.iter().filter(|stack| stack.begins == Begins::Running);
     let joined: Vec<String> = running.flat_map(|stack| (1..=stack.nodes).map(move |node| name(stack, node))).collect();
-    join_all([A, B].map(async |master| fleet.master(master).shell("systemctl start salt-master").await.unwrap())).await;
+    let masters = [A, B].map(async |master| {
+        fleet.master(master).shell("systemctl start salt-master").await.unwrap();
+        until_greets(fleet.master(master), SOON).await.unwrap();
+    });
+    join_all(masters).await;
     fleet.answer(A, &joined).await;
     fleet
 }

@@ -126,6 +126,19 @@ impl Minion {
     }
 }
 
+/// Waits until a master that was started takes connections: `systemctl start` returns long before that.
+///
+/// # Errors
+/// When it does not within that time.
+pub async fn until_greets(master: &Host, within: Duration) -> LabResult<()> {
+    // A port that is open is not enough: ZeroMQ greets first, and without being asked.
+    let greets = "timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/$0 && [ $(head -c 1 <&3 | wc -c) = 1 ]' $port 2>/dev/null";
+    let line = format!("for port in 4505 4506; do until {greets}; do sleep 0.1; done; done");
+    let seconds = within.as_secs().to_string();
+    succeeded(format_args!("{} greets", master.name()), master.exec(&["timeout", &seconds, "sh", "-c", &line]).await?)?;
+    Ok(())
+}
+
 /// Asks a master once for minions: those that answered. The master must be able to ask.
 ///
 /// # Errors

@@ -27,7 +27,7 @@ impl Machines {
             connected: peer.iter().map(ToString::to_string).collect(),
             unconfirmed: match self.is_armed(name)? {
                 true => {
-                    Some(Kept { minion_config: self.file(name, path::SWITCHED[0].1)?, trusted_key: self.file(name, path::SWITCHED[1].1)? })
+                    Some(Kept { minion_config: self.file(name, path::KEPT_MINION)?, trusted_key: self.file(name, path::KEPT_TRUSTED)? })
                 }
                 false => None,
             },

@@ -49,10 +49,14 @@ pub mod path {
     pub const DUE: &str = "/var/lib/bldr/highstate-due";
     /// The mark that a repointing has begun and the minion may be down.
     pub const REPOINTING: &str = "/var/lib/bldr/repointing";
+    /// The minion's configuration as a switch would put it back.
+    pub const KEPT_MINION: &str = "/var/lib/bldr/switch/minion";
+    /// The trusted key as a switch would put it back.
+    pub const KEPT_TRUSTED: &str = "/var/lib/bldr/switch/minion_master.pub";
     /// What a switch that waits to be confirmed would put back: the file, and where its old content is kept.
     pub const SWITCHED: [(&str, &str); 4] = [
-        (MINION, "/var/lib/bldr/switch/minion"),
-        (TRUSTED, "/var/lib/bldr/switch/minion_master.pub"),
+        (MINION, KEPT_MINION),
+        (TRUSTED, KEPT_TRUSTED),
         (BUILD_VARS, "/var/lib/bldr/switch/build-vars.json.b64"),
         (DUE, "/var/lib/bldr/switch/highstate-due"),
     ];

@@ -18,10 +18,10 @@ use crate::{
 use std::{collections::HashMap, time::Duration};
 use steps::{Done, Failed, Stepped};
 
-/// Why a step failed, in a sentence; and what kind of failure that was.
+/// Why a step failed, in a sentence; and whether that was a refusal.
 struct Trouble {
     reason: String,
-    kind: PortErrorKind,
+    refused: bool,
 }
 
 /// How a stack was before its context was rewritten.
@@ -42,9 +42,8 @@ pub(super) struct StackRun<'a> {
     rewritten: Option<Rewritten>,
     /// The nodes that were switched, or may have been.
     switched: Vec<u64>,
-    /// The nodes that this run has started.
-    started_now: Vec<u64>,
-    /// Nodes that are to be stopped again however it ends.
+    /// Nodes that were started for this, by this run or by one before it; those that are to be stopped again are, however it
+    /// ends.
     started: Vec<u64>,
     confirmed: bool,
     clean: bool,
@@ -61,7 +60,6 @@ impl<'a> StackRun<'a> {
             before: HashMap::new(),
             rewritten: None,
             switched: Vec::new(),
-            started_now: Vec::new(),
             started: nodes.iter().filter(|n| n.woken).map(|n| n.name.number()).collect(),
             confirmed: false,
             clean: true,
@@ -107,12 +105,12 @@ impl<'a> StackRun<'a> {
     }
 
     /// What a step that failed comes to for the stack.
-    async fn ended(&mut self, at: Action, Trouble { reason, kind }: Trouble) -> (Outcome, String) {
+    async fn ended(&mut self, at: Action, Trouble { reason, refused }: Trouble) -> (Outcome, String) {
         if self.confirmed || at == Action::Stop {
             return (Outcome::Failed, reason);
         }
         // Refused means that the node has put itself back, and then so does all the rest.
-        if at == Action::Confirm && kind != PortErrorKind::Refused {
+        if at == Action::Confirm && !refused {
             return (Outcome::Failed, format!("{reason}; it puts itself back unless this is run again in time"));
         }
         if self.rewritten.is_none() && self.switched.is_empty() {
@@ -206,7 +204,7 @@ impl<'a> StackRun<'a> {
         let undoing = action >= Action::Revert;
         if let Some(problem) = execution.with_report(|report| report.unrecorded.clone()).filter(|_| !undoing) {
             let reason = format!("the run can no longer be recorded, so '{}' was not begun: {problem}", action.doing());
-            return Err(Trouble { reason, kind: PortErrorKind::Unreachable });
+            return Err(Trouble { reason, refused: false });
         }
         let done = self.taken(step, sleeps_again).await;
         let (stack, node, millis) = (self.stack.clone(), name, execution.millis_since(begun));
@@ -218,7 +216,7 @@ impl<'a> StackRun<'a> {
             Err(Failed { error, states }) => {
                 let reason = format!("{error} (while {})", action.doing());
                 execution.tell(Event::StepFailed { stack, node, action, reason: reason.clone(), millis, states }).await;
-                Err(Trouble { reason, kind: error.kind })
+                Err(Trouble { reason, refused: error.kind == PortErrorKind::Refused })
             }
         }
     }

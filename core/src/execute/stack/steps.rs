@@ -12,7 +12,10 @@ use crate::{
     ports::{Change, Expected, Highstate, HighstateMode, Proof, Repointing, Sleeper, SleeperState},
     readiness, survey,
 };
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 /// What came of a step that did not fail.
 pub(super) struct Done {
@@ -53,7 +56,6 @@ impl StackRun<'_> {
             ports.sleepers.remember(&memory(node.launched, SleeperState::Waking)).await?;
         }
         let instance = ports.power.start(&node.id).await?;
-        self.started_now.push(node.name.number());
         if sleeps_again {
             ports.sleepers.remember(&memory(instance.launched, SleeperState::Woken)).await?;
         }
@@ -91,7 +93,7 @@ impl StackRun<'_> {
         let master = &execution.run.master;
         // A machine that has just been started says so to EC2 long before anybody can log in.
         let ask = async || execution.ports.minions.examine(host, &master.address).await;
-        let (files, outlook) = match self.started_now.contains(&number) {
+        let (files, outlook) = match self.started.contains(&number) {
             true => execution.again_after(&[5; 60], ask).await?,
             false => execution.patiently(ask).await?,
         };
@@ -129,38 +131,35 @@ impl StackRun<'_> {
 
     /// Writes the new master's address into the stack's context, if it is not there yet.
     pub(super) async fn rewrite_context(&mut self) -> PortResult<Change> {
+        let Some(rewritten) = self.rewrite(&self.execution.plan.address).await? else { return Ok(Change::NotNeeded) };
+        self.rewritten = Some(rewritten);
+        Ok(Change::Made)
+    }
+
+    /// Writes an address into the stack's context; `None` where it is there already.
+    async fn rewrite(&self, address: &MasterAddress) -> PortResult<Option<Rewritten>> {
         let contexts = self.execution.ports.contexts;
         let document = contexts.load(self.stack).await?;
         let malformed = |error| PortError::new(PortErrorKind::Malformed, self.stack.as_str(), format!("{error}"));
         let context = Context::parse(&document.text).map_err(malformed)?;
-        match context.repointed_to(&self.execution.plan.address).map_err(malformed)? {
+        match context.repointed_to(address).map_err(malformed)? {
             Rewrite::Context(rewritten) if rewritten != context => {
                 let revision = contexts.save(self.stack, &rewritten.to_text(), &Expected::Revision(document.revision)).await?;
-                self.rewritten = Some(Rewritten { before: document.text, revision });
-                Ok(Change::Made)
+                Ok(Some(Rewritten { before: document.text, revision }))
             }
-            _ => Ok(Change::NotNeeded),
+            _ => Ok(None),
         }
     }
 
     /// The context as it was before this run; where a run before this one has rewritten it, with the address that it named
     /// then.
     pub(super) async fn restore_context(&mut self) -> PortResult<Change> {
-        let contexts = self.execution.ports.contexts;
-        let (before, revision) = match (self.rewritten.take(), self.old_address()) {
-            (Some(Rewritten { before, revision }), _) => (before, revision),
-            (None, Some(address)) => {
-                let document = contexts.load(self.stack).await?;
-                let malformed = |error| PortError::new(PortErrorKind::Malformed, self.stack.as_str(), format!("{error}"));
-                match Context::parse(&document.text).map_err(malformed)?.repointed_to(&address).map_err(malformed)? {
-                    Rewrite::Context(rewritten) => (rewritten.to_text(), document.revision),
-                    _ => return Ok(Change::NotNeeded),
-                }
-            }
-            (None, None) => return Ok(Change::NotNeeded),
-        };
-        contexts.save(self.stack, &before, &Expected::Revision(revision)).await?;
-        Ok(Change::Made)
+        if let Some(Rewritten { before, revision }) = self.rewritten.take() {
+            self.execution.ports.contexts.save(self.stack, &before, &Expected::Revision(revision)).await?;
+            return Ok(Change::Made);
+        }
+        let Some(address) = self.old_address() else { return Ok(Change::NotNeeded) };
+        Ok(self.rewrite(&address).await?.map_or(Change::NotNeeded, |_| Change::Made))
     }
 
     pub(super) async fn repoint(&mut self, number: u64, host: &Host) -> Stepped {
@@ -177,8 +176,15 @@ impl StackRun<'_> {
             patience: self.patience(),
         };
         self.switched.push(number);
-        let change = execution.patiently(async || execution.ports.minions.repoint(host, &to).await).await?;
-        if change == Change::NotNeeded && self.before.get(&number).is_some_and(|files| files.unconfirmed.is_none()) {
+        let heard = AtomicBool::new(false);
+        let ask = async || {
+            let answer = execution.ports.minions.repoint(host, &to).await;
+            heard.fetch_or(answer.is_err(), Ordering::Relaxed);
+            answer
+        };
+        let change = execution.patiently(ask).await?;
+        let pending = heard.into_inner() || self.before.get(&number).is_none_or(|files| files.unconfirmed.is_some());
+        if change == Change::NotNeeded && !pending {
             // It was there before: nothing of it is this run's to put back.
             self.switched.retain(|switched| *switched != number);
         }
@@ -248,10 +254,8 @@ impl StackRun<'_> {
     /// ask.
     pub(super) async fn prove_old(&self, number: u64, host: &Host) -> Stepped {
         let Some((address, key)) = self.old_master(number) else { return Ok(Change::NotNeeded.into()) };
-        let masters = self.execution.fleet.masters();
-        let has_it = |node: &Node| [&node.private, &node.reach].into_iter().flatten().any(|own| own.as_str() == address.as_str());
-        let master = masters.into_iter().filter_map(|master| Some((&master.name, master.running().filter(|node| has_it(node))?.host()?)));
-        let master = master.into_iter().next();
+        let master = self.execution.fleet.master_at(address.as_str());
+        let master = master.and_then(|master| Some((&master.name, master.running()?.host()?)));
         match self.proven(number, host, &address, &key, master.as_ref().map(|(name, host)| (*name, host))).await? {
             None => Ok(Done { change: Change::NotNeeded, detail: Some(format!("it takes orders from {address}")), states: None }),
             Some(why) => {
