@@ -309,14 +309,18 @@ async fn killed_at_any_step_a_node_is_commanded_and_the_next_run_gets_it_there()
 /// A stopped node is woken first and stopped last: the next run knows whose doing it is that it runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_it_starts_or_stops_a_node_the_next_run_leaves_that_moved_and_asleep() {
-    let stacks = ["waking--ci", "leaving--ci"].map(|name| Stack { begins: Begins::Stopped, ..Stack::new(name) });
+    let stacks = ["waking--ci", "leaving--ci", "halting--ci"].map(|name| Stack { begins: Begins::Stopped, ..Stack::new(name) });
     let fleet = fleet(&stacks).await;
     let homes = stacks.each_ref().map(|stack| (fleet.home_of(stack.name), format!("master.remaster:{},master-server--b", stack.name)));
-    let kills = homes.iter().zip(["start", "stop"]).map(async |((home, line), step)| {
-        let mut going = fleet.start_at(home, &[line]).await;
-        going.begins(step).await;
-        going.kill().await;
-    });
+    let kills =
+        homes.iter().zip([("start", None), ("stop", None), ("stop", Some("halting--ci--1"))]).map(async |((home, line), (step, way))| {
+            let mut going = fleet.start_at(home, &[line]).await;
+            going.begins(step).await;
+            if let Some(node) = way {
+                fleet.until_state(node, "stopping").await;
+            }
+            going.kill().await;
+        });
     join_all(kills).await;
     for (home, line) in &homes {
         let (code, events, _) = fleet.bldr_at(home, &[line]).await;

@@ -3,7 +3,8 @@
 Runs ../python/moto_server.py as it is, so its first line on stdout is the port. Then lines of JSON: on stdin a call, as
 {"id": 1, "endpoint": URL, "service": "ec2", "operation": "run_instances", "arguments": {...}} (names as boto3 has them);
 on stdout its {"id": 1, "reply": ...} or {"id": 1, "error": TEXT}, and {"power": ID, "state": STATE, "public": ADDRESS} the
-moment a machine is started, stopped or terminated, before whoever asked for it has an answer. Ends when stdin does.
+moment a machine is started, stopped or terminated, before whoever asked for it has an answer. A machine is "stopping" until
+{"id": 2, "off": ID} says that it is off. Ends when stdin does.
 """
 
 import json
@@ -26,9 +27,15 @@ def say(what):
         print(json.dumps(what, default=str), flush=True)
 
 
+going_down = {}
+
+
 def announced(change):
     def changed(self):
         before = change(self)
+        if self._state.name == "stopped":
+            going_down[self.id] = self
+            self._state.name, self._state.code = "stopping", 64
         say({"power": self.id, "state": self._state.name, "public": self.public_ip})
         return before
 
@@ -39,10 +46,20 @@ for name in ("start", "stop", "terminate"):
     setattr(Instance, name, announced(getattr(Instance, name)))
 
 
+def is_off(machine):
+    instance = going_down.pop(machine, None)
+    if instance and instance._state.name == "stopping":
+        instance._state.name, instance._state.code = "stopped", 80
+
+
 def answer_calls():
     clients = {}
     for line in calls:
         call = json.loads(line)
+        if "off" in call:
+            is_off(call["off"])
+            say({"id": call["id"], "reply": None})
+            continue
         service, endpoint = call["service"], call["endpoint"]
         try:
             if service not in clients:

@@ -140,6 +140,18 @@ impl Fleet {
         ec2.call("start_instances", json!({"InstanceIds": [self.ids[node]]})).await.unwrap();
     }
 
+    /// Waits until EC2 says this of a node.
+    pub async fn until_state(&self, node: &str, state: &str) {
+        let ec2 = self.lab.ec2().await.unwrap();
+        let says = async || {
+            let said = ec2.call("describe_instances", json!({"InstanceIds": [self.ids[node]]})).await.unwrap();
+            said["Reservations"][0]["Instances"][0]["State"]["Name"] == state
+        };
+        while !says().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until nodes answer a master.
     pub async fn answer(&self, master: &str, nodes: &[impl AsRef<str>]) {
         until_answer(self.master(master), nodes, SOON).await.unwrap();

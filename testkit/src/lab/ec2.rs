@@ -7,6 +7,10 @@ use super::{
     inside::{Running, entering_at},
 };
 use bldr_core::fleet::Ec2Id;
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared, join_all},
+};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
@@ -22,22 +26,42 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{ChildStdin, ChildStdout},
     sync::oneshot,
-    task::JoinHandle,
 };
 
 /// The region everything is in.
 pub const REGION: &str = "us-east-1";
 
-type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Result<Value, String>>>>>;
+type Waiting = Mutex<HashMap<u64, oneshot::Sender<Result<Value, String>>>>;
 type Machines = Arc<Mutex<HashMap<Ec2Id, Host>>>;
+
+/// What is asked of moto over its standard input, and who waits for which answer.
+#[derive(Debug)]
+struct Line {
+    calls: tokio::sync::Mutex<ChildStdin>,
+    last_call: AtomicU64,
+    waiting: Waiting,
+    switching: Mutex<HashMap<Ec2Id, Switched>>,
+}
+
+/// A switch that was thrown; done once the machine is on or off.
+type Switched = Shared<BoxFuture<'static, ()>>;
+
+impl Line {
+    async fn ask(&self, mut call: Value) -> LabResult<Result<Value, String>> {
+        let id = self.last_call.fetch_add(1, Ordering::Relaxed);
+        call["id"] = json!(id);
+        let (answer, answered) = oneshot::channel();
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, answer);
+        self.calls.lock().await.write_all(format!("{call}\n").as_bytes()).await.trying("moto's stdin")?;
+        Ok(answered.await.unwrap_or_else(|_| Err("moto has ended".into())))
+    }
+}
 
 /// moto, as the lab's programs see it.
 #[derive(Debug)]
 pub struct Ec2 {
     endpoint: String,
-    calls: tokio::sync::Mutex<ChildStdin>,
-    last_call: AtomicU64,
-    waiting: Waiting,
+    line: Arc<Line>,
     machines: Machines,
     subnet: Mutex<String>,
     _moto: Running,
@@ -70,14 +94,17 @@ impl Ec2 {
         };
         let ec2 = Self {
             endpoint: format!("http://127.0.0.1:{port}"),
-            calls: tokio::sync::Mutex::new(calls),
-            last_call: AtomicU64::new(0),
-            waiting: Waiting::default(),
+            line: Arc::new(Line {
+                calls: tokio::sync::Mutex::new(calls),
+                last_call: AtomicU64::new(0),
+                waiting: Waiting::default(),
+                switching: Mutex::default(),
+            }),
             machines: Machines::default(),
             subnet: Mutex::default(),
             _moto: moto,
         };
-        tokio::spawn(listen(lines, ec2.waiting.clone(), ec2.machines.clone()));
+        tokio::spawn(listen(lines, ec2.line.clone(), ec2.machines.clone()));
         ec2.make_subnet().await?;
         Ok(ec2)
     }
@@ -122,17 +149,13 @@ impl Ec2 {
     /// # Errors
     /// As [`Ec2::call`].
     pub async fn call_service(&self, service: &str, operation: &str, arguments: Value) -> LabResult<Value> {
-        let id = self.last_call.fetch_add(1, Ordering::Relaxed);
-        let (answer, answered) = oneshot::channel();
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, answer);
-        let call = json!({"id": id, "endpoint": self.endpoint, "service": service, "operation": operation, "arguments": arguments});
-        self.calls.lock().await.write_all(format!("{call}\n").as_bytes()).await.trying("moto's stdin")?;
-        let said = match answered.await {
-            Ok(Ok(reply)) => return Ok(reply),
-            Ok(Err(said)) => said,
-            Err(_) => "moto has ended".into(),
-        };
-        Err(LabError::Ec2 { operation: operation.into(), said })
+        let call = json!({"endpoint": self.endpoint, "service": service, "operation": operation, "arguments": arguments});
+        let reply = self.line.ask(call).await?.map_err(|said| LabError::Ec2 { operation: operation.into(), said })?;
+        if !operation.starts_with("describe_") {
+            let switched: Vec<_> = self.line.switching.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+            join_all(switched).await;
+        }
+        Ok(reply)
     }
 
     /// From now on that machine does what its switch says.
@@ -162,39 +185,40 @@ fn credentials() -> Vec<(String, String)> {
 }
 
 /// Hands out replies and throws switches, in moto's order: a switch is announced before the reply to whoever threw it.
-async fn listen(mut lines: Lines<BufReader<ChildStdout>>, waiting: Waiting, machines: Machines) {
-    // Starting a booted host takes seconds: they start side by side, each does in turn what its switch says.
-    let mut switching: HashMap<Ec2Id, JoinHandle<()>> = HashMap::new();
-    while let Ok(Some(line)) = lines.next_line().await {
-        let Ok(said) = serde_json::from_str::<Value>(&line) else { continue };
+async fn listen(mut lines: Lines<BufReader<ChildStdout>>, line: Arc<Line>, machines: Machines) {
+    while let Ok(Some(said)) = lines.next_line().await {
+        let Ok(said) = serde_json::from_str::<Value>(&said) else { continue };
         if let Some(id) = said["id"].as_u64() {
-            for (_, switched) in switching.drain() {
-                let _ = switched.await;
-            }
-            let answer = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            let answer = line.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
             let reply = said["error"].as_str().map_or_else(|| Ok(said["reply"].clone()), |error| Err(error.to_owned()));
             answer.map(|answer| answer.send(reply));
         } else if let Some(id) = said["power"].as_str() {
             let id = Ec2Id(id.into());
             let host = machines.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
-            if let Some(host) = host {
-                let before = switching.remove(&id);
-                switching.insert(id, tokio::spawn(switch(before, host, said)));
-            }
+            // Starting a booted host takes seconds: they start side by side, each does in turn what its switch says.
+            let mut switching = line.switching.lock().unwrap_or_else(PoisonError::into_inner);
+            let switched = tokio::spawn(switch(switching.remove(&id), host, said, line.clone()));
+            switching.insert(id, switched.map(|_| ()).boxed().shared());
         }
     }
     // Whoever still waits learns by this that nobody will answer.
-    waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    line.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
 /// What cannot be switched, as a host that does not come up, is seen by whoever uses it.
-async fn switch(before: Option<JoinHandle<()>>, host: Host, said: Value) {
+async fn switch(before: Option<Switched>, host: Option<Host>, said: Value, line: Arc<Line>) {
     if let Some(before) = before {
-        let _ = before.await;
+        before.await;
     }
-    let _ = match said["state"].as_str() {
-        Some("running") => host.power_on(said["public"].as_str().and_then(|ip| ip.parse().ok())).await,
-        Some("stopped") => host.power_off().await,
-        _ => host.kill().await,
-    };
+    let state = said["state"].as_str();
+    if let Some(host) = host {
+        let _ = match state {
+            Some("running") => host.power_on(said["public"].as_str().and_then(|ip| ip.parse().ok())).await,
+            Some("stopping") => host.power_off().await,
+            _ => host.kill().await,
+        };
+    }
+    if state == Some("stopping") {
+        let _ = line.ask(json!({"off": said["power"]})).await;
+    }
 }
