@@ -162,8 +162,8 @@ impl SshError {
             Self::Unreachable { .. } => {
                 "is it running, and may this machine reach its SSH port (security group, VPN, `ssh.address`, `ssh.bastion`)?".into()
             }
-            Self::Denied { .. } => "load the right key (`ssh-add FILE`), put the stack's key pair into `keypairs` as STACK.pem, or set \
-                                    `users.bootstrap`"
+            Self::Denied { .. } => "load the right key (`ssh-add FILE`), put the stack's key pair into `keypairs` as STACK.pem, or log in \
+                                    as somebody else (`users` in settings.yaml)"
                 .into(),
             Self::HostKeyChanged { host, file, .. } => format!(
                 "if the machine was replaced, accept its new key with `{}`; if not, somebody may be listening in",

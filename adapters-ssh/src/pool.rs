@@ -3,7 +3,7 @@
 use crate::{
     error::SshError,
     route::{self, Route},
-    session::{Connector, Output, Session},
+    session::{Connector, Ear, Output, Session},
     settings::{SshSettings, Transport},
     ssh_config::SshConfig,
     system_session::SystemConnector,
@@ -132,13 +132,27 @@ impl Pool {
     }
 
     pub(crate) async fn run(&self, host: &Host, command: &str, stdin: &[u8], deadline: Duration) -> Result<Output, SshError> {
+        let mut output = Output::default();
+        output.status = self.listen(host, command, stdin, deadline, &mut |heard| output.hear(heard)).await?;
+        Ok(output)
+    }
+
+    /// Runs a command line and tells what it prints as it comes.
+    pub(crate) async fn listen(
+        &self,
+        host: &Host,
+        command: &str,
+        stdin: &[u8],
+        deadline: Duration,
+        ear: &mut Ear<'_>,
+    ) -> Result<u32, SshError> {
         let slot = self.slot(host);
         let mut kept = slot.lock().await;
         let mut reopened = false;
         let answer = loop {
             let session = self.session(&mut kept, host).await?;
             self.inner.commands.fetch_add(1, Ordering::Relaxed);
-            match session.exec(command, stdin, deadline).await {
+            match session.exec(command, stdin, deadline, ear).await {
                 // Nothing of the command was sent: another connection hides no failure of the command's.
                 Err(SshError::Stale) if !reopened => {
                     reopened = true;

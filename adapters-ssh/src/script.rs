@@ -20,6 +20,7 @@ macro_rules! script {
 
 pub(crate) const READ: Script = script!("salt-settings.sh" "master-link.sh" => "read.sh");
 pub(crate) const WRITE_FILE: Script = script!("placing.sh" => "write-file.sh");
+pub(crate) const READ_FILE: Script = script!(=> "read-file.sh");
 pub(crate) const REPOINT: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" "watchdog.sh" "master-link.sh" => "repoint.sh");
 pub(crate) const PROVE: Script = script!("salt-settings.sh" "placing.sh" "master-link.sh" => "prove.sh");
 pub(crate) const CONFIRM: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" "watchdog.sh" => "confirm.sh");

@@ -2,14 +2,15 @@
 
 use crate::{error::SshError, route::Route};
 use async_trait::async_trait;
+use bldr_core::ports::Heard;
 use std::time::Duration;
 
 /// The most standard output a command may have. A highstate of a big node has a few MiB.
-pub(crate) const STDOUT_CAP: usize = 16 << 20;
+const STDOUT_CAP: usize = 16 << 20;
 /// How much of the standard error is kept; what comes after it is thrown away.
-pub(crate) const STDERR_CAP: usize = 1 << 20;
+const STDERR_CAP: usize = 1 << 20;
 
-/// What a command left behind.
+/// What a command left behind, once it has ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Output {
     /// Its exit status; 128 and the signal's number where a signal ended it.
@@ -20,15 +21,34 @@ pub struct Output {
     pub stderr: Vec<u8>,
 }
 
+impl Output {
+    /// Keeps what is heard, in bounds.
+    ///
+    /// # Errors
+    /// [`SshError::TooMuchOutput`].
+    pub(crate) fn hear(&mut self, heard: Heard<'_>) -> Result<(), SshError> {
+        match heard {
+            Heard::Out(bytes) if self.stdout.len() + bytes.len() > STDOUT_CAP => return Err(SshError::TooMuchOutput(STDOUT_CAP)),
+            Heard::Out(bytes) => self.stdout.extend_from_slice(bytes),
+            Heard::Err(bytes) => self.stderr.extend_from_slice(&bytes[..bytes.len().min(STDERR_CAP - self.stderr.len())]),
+        }
+        Ok(())
+    }
+}
+
+/// Whom a command's output is told to, as it comes; an error ends the command's connection.
+pub type Ear<'e> = dyn for<'a> FnMut(Heard<'a>) -> Result<(), SshError> + Send + 'e;
+
 /// An authenticated connection to a node.
 #[async_trait]
 pub trait Session: Send {
-    /// Runs a command line in the user's shell there, with this on its standard input.
+    /// Runs a command line in the user's shell there, with this on its standard input. Returns its exit status; 128 and the
+    /// signal's number where a signal ended it.
     ///
     /// # Errors
     /// [`SshError::Stale`] where the connection had died before, [`SshError::Lost`] where it died meanwhile: an end without
-    /// an exit status is never a success. [`SshError::Deadline`] and [`SshError::TooMuchOutput`] end the connection too.
-    async fn exec(&mut self, command: &str, stdin: &[u8], deadline: Duration) -> Result<Output, SshError>;
+    /// an exit status is never a success. [`SshError::Deadline`] and an error of the ear end the connection too.
+    async fn exec(&mut self, command: &str, stdin: &[u8], deadline: Duration, ear: &mut Ear<'_>) -> Result<u32, SshError>;
     /// Whether another command may be tried on it.
     fn usable(&self) -> bool;
     /// Says goodbye. Dropping it closes the connection as well, less politely.

@@ -4,18 +4,19 @@
 use crate::{
     error::SshError,
     route::Route,
-    session::{Connector, Output, STDERR_CAP, STDOUT_CAP, Session},
+    session::{Connector, Ear, Session},
     settings::SshSettings,
     system_words,
 };
 use async_trait::async_trait;
+use bldr_core::ports::Heard;
 use openssh::{ControlPersist, KnownHosts, SessionBuilder, Stdio};
 use std::{
     fs,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -52,7 +53,7 @@ impl SystemConnector {
 
     fn write_configuration(&self, route: &Route) -> Result<PathBuf, SshError> {
         let file = self.folder.path().join(format!("config-{}", self.opened.fetch_add(1, Ordering::Relaxed)));
-        let text = configuration(&self.settings, route)?;
+        let text = configuration(&self.settings, route, "BatchMode yes")?;
         fs::write(&file, text).map_err(|error| SshError::Settings(format!("cannot write {}: {error}", file.display())))?;
         Ok(file)
     }
@@ -86,8 +87,9 @@ impl Connector for SystemConnector {
     }
 }
 
-/// In ssh the first value of a keyword counts: what must be so, then the operator's own, then the defaults.
-fn configuration(settings: &SshSettings, route: &Route) -> Result<String, SshError> {
+/// In ssh the first value of a keyword counts: what must be so, then the operator's own, then the defaults. `manner` is a line
+/// of what must be so.
+pub(crate) fn configuration(settings: &SshSettings, route: &Route, manner: &str) -> Result<String, SshError> {
     let quoted = |path: &Path| {
         let text = path.to_string_lossy();
         let wrong = text.contains(['"', '\n']);
@@ -97,7 +99,7 @@ fn configuration(settings: &SshSettings, route: &Route) -> Result<String, SshErr
     let mut lines = vec![
         format!("UserKnownHostsFile {}", quoted(&settings.known_hosts)?),
         "StrictHostKeyChecking accept-new".into(),
-        "BatchMode yes".into(),
+        manner.into(),
         format!("ConnectTimeout {}", settings.connect_timeout.as_secs().max(1)),
     ];
     lines.push(format!("Host {}", route.alias));
@@ -151,7 +153,7 @@ impl SystemSession {
 
 #[async_trait]
 impl Session for SystemSession {
-    async fn exec(&mut self, command: &str, stdin: &[u8], deadline: Duration) -> Result<Output, SshError> {
+    async fn exec(&mut self, command: &str, stdin: &[u8], deadline: Duration, ear: &mut Ear<'_>) -> Result<u32, SshError> {
         let Some(session) = &self.session else { return Err(SshError::Stale) };
         // Says nothing of the network, but without it a command would be tried over a connection that is gone, and nobody
         // could say whether it was sent.
@@ -159,7 +161,7 @@ impl Session for SystemSession {
             self.abandon().await;
             return Err(SshError::Stale);
         }
-        let answer = timeout(deadline, run(session, command, stdin)).await.unwrap_or(Err(SshError::Deadline(deadline)));
+        let answer = timeout(deadline, run(session, command, stdin, ear)).await.unwrap_or(Err(SshError::Deadline(deadline)));
         if answer.is_err() {
             self.abandon().await;
         }
@@ -175,7 +177,7 @@ impl Session for SystemSession {
     }
 }
 
-async fn run(session: &openssh::Session, command: &str, stdin: &[u8]) -> Result<Output, SshError> {
+async fn run(session: &openssh::Session, command: &str, stdin: &[u8], ear: &mut Ear<'_>) -> Result<u32, SshError> {
     let mut started = session.raw_command(command);
     started.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = started.spawn().await.map_err(|_| SshError::Stale)?;
@@ -186,34 +188,27 @@ async fn run(session: &openssh::Session, command: &str, stdin: &[u8]) -> Result<
             let _ = pipe.write_all(stdin).await;
             let _ = pipe.shutdown().await;
         }
+        Ok(())
     };
-    let ((), stdout, stderr) = tokio::join!(feeding, captured(out, STDOUT_CAP), captured(err, STDERR_CAP));
-    let (stdout, stderr) = (stdout?, stderr?);
-    if stdout.1 {
-        return Err(SshError::TooMuchOutput(STDOUT_CAP));
-    }
-    let status = match child.wait().await {
+    let ear = Mutex::new(ear);
+    let tell = |heard: Heard<'_>| ear.lock().unwrap_or_else(PoisonError::into_inner)(heard);
+    tokio::try_join!(feeding, each(out, |bytes| tell(Heard::Out(bytes))), each(err, |bytes| tell(Heard::Err(bytes))))?;
+    match child.wait().await {
         // `ssh` itself ended by a signal has no code, and is no answer of the command's.
-        Ok(status) => status.code().and_then(|code| u32::try_from(code).ok()).ok_or(SshError::Lost)?,
-        Err(openssh::Error::Remote(error)) if error.kind() == std::io::ErrorKind::NotFound => 127,
-        Err(_) => return Err(SshError::Lost),
-    };
-    Ok(Output { status, stdout: stdout.0, stderr: stderr.0 })
+        Ok(status) => status.code().and_then(|code| u32::try_from(code).ok()).ok_or(SshError::Lost),
+        Err(openssh::Error::Remote(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(127),
+        Err(_) => Err(SshError::Lost),
+    }
 }
 
-/// Reads to the end, keeps so much, and says whether there was more.
-async fn captured(from: Option<impl AsyncRead + Unpin>, cap: usize) -> Result<(Vec<u8>, bool), SshError> {
-    let (mut kept, mut more) = (Vec::new(), false);
-    let Some(mut from) = from else { return Ok((kept, more)) };
+/// Tells all bytes to the end.
+async fn each(from: Option<impl AsyncRead + Unpin>, tell: impl Fn(&[u8]) -> Result<(), SshError>) -> Result<(), SshError> {
+    let Some(mut from) = from else { return Ok(()) };
     let mut buffer = vec![0; 64 << 10];
     loop {
         match from.read(&mut buffer).await {
-            Ok(0) => return Ok((kept, more)),
-            Ok(size) => {
-                let room = (cap - kept.len()).min(size);
-                kept.extend_from_slice(&buffer[..room]);
-                more |= room < size;
-            }
+            Ok(0) => return Ok(()),
+            Ok(size) => tell(&buffer[..size])?,
             Err(_) => return Err(SshError::Lost),
         }
     }

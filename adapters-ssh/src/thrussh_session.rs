@@ -2,10 +2,11 @@
 
 use crate::{
     error::SshError,
-    session::{Output, STDERR_CAP, STDOUT_CAP, Session},
+    session::{Ear, Session},
     wire::Cut,
 };
 use async_trait::async_trait;
+use bldr_core::ports::Heard;
 use futures::FutureExt;
 use std::time::Duration;
 use thrussh::{
@@ -44,7 +45,7 @@ impl<H: Handler> Drop for ThrusshSession<H> {
 
 #[async_trait]
 impl<H: Handler + 'static> Session for ThrusshSession<H> {
-    async fn exec(&mut self, command: &str, stdin: &[u8], deadline: Duration) -> Result<Output, SshError> {
+    async fn exec(&mut self, command: &str, stdin: &[u8], deadline: Duration, ear: &mut Ear<'_>) -> Result<u32, SshError> {
         self.commands += 1;
         // A refused channel and a lost connection look alike here; both mean that nothing was sent.
         let channel = match timeout(self.opening, self.handle.channel_open_session()).await {
@@ -55,7 +56,7 @@ impl<H: Handler + 'static> Session for ThrusshSession<H> {
                 return Err(SshError::Stale);
             }
         };
-        let answer = timeout(deadline, run(channel, command, stdin)).await.unwrap_or(Err(SshError::Deadline(deadline)));
+        let answer = timeout(deadline, run(channel, command, stdin, ear)).await.unwrap_or(Err(SshError::Deadline(deadline)));
         if answer.is_err() {
             self.commands = COMMANDS_A_CONNECTION;
             self.cut.now();
@@ -76,10 +77,9 @@ impl<H: Handler + 'static> Session for ThrusshSession<H> {
     }
 }
 
-async fn run(mut channel: Channel, command: &str, stdin: &[u8]) -> Result<Output, SshError> {
+async fn run(mut channel: Channel, command: &str, stdin: &[u8], ear: &mut Ear<'_>) -> Result<u32, SshError> {
     let lost = |_| SshError::Lost;
     channel.exec(true, command).await.map_err(lost)?;
-    let mut output = Output::default();
     let mut status = None;
     let (mut sent, mut eof, mut window) = (0, false, channel.writable_packet_size());
     loop {
@@ -105,23 +105,14 @@ async fn run(mut channel: Channel, command: &str, stdin: &[u8]) -> Result<Output
             None => break,
             // What the window is now, not what was added to it.
             Some(ChannelMsg::WindowAdjusted { new_size }) => window = new_size as usize,
-            Some(ChannelMsg::Data { data }) => {
-                if output.stdout.len() + data.len() > STDOUT_CAP {
-                    return Err(SshError::TooMuchOutput(STDOUT_CAP));
-                }
-                output.stdout.extend_from_slice(&data);
-            }
-            Some(ChannelMsg::ExtendedData { ext: 1, data }) => {
-                let room = STDERR_CAP - output.stderr.len();
-                output.stderr.extend_from_slice(&data[..data.len().min(room)]);
-            }
+            Some(ChannelMsg::Data { data }) => ear(Heard::Out(&data))?,
+            Some(ChannelMsg::ExtendedData { ext: 1, data }) => ear(Heard::Err(&data))?,
             Some(ChannelMsg::ExitStatus { exit_status }) => status = Some(exit_status),
             Some(ChannelMsg::ExitSignal { signal_name, .. }) => status = Some(128 + number_of(&signal_name)),
             Some(_) => {}
         }
     }
-    output.status = status.ok_or(SshError::Lost)?;
-    Ok(output)
+    status.ok_or(SshError::Lost)
 }
 
 fn number_of(signal: &Sig) -> u32 {

@@ -2,6 +2,7 @@
 
 use crate::{
     args::Given,
+    commands::nodes::Which,
     exit::Exit,
     screen::Format,
     tasks::{Positional, Task},
@@ -13,7 +14,10 @@ use bldr_core::{
     plan::{Patience, Scope, Stopped, Unproven},
     ports::HighstateMode,
 };
-use serde::de::{DeserializeOwned, IntoDeserializer, value::Error};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IntoDeserializer, value::Error},
+};
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 /// One request, ready to be carried out.
@@ -31,12 +35,125 @@ pub enum Request {
     Share(Share),
     /// Re-master.
     Remaster(Remaster),
+    /// Fetch a file from a node.
+    Download(Download),
+    /// Place a file on a node.
+    Upload(Upload),
+    /// Run something on nodes.
+    Command(Command),
+    /// Hand the terminal over to a node.
+    Ssh(Ssh),
+    /// Switch a stack on or off.
+    Switch(Switch),
     /// Something about a stack's build vars.
     BuildVars(StackName, BuildVarsTask),
     /// Something about a stack's context.
     Context(StackName, ContextTask),
     /// Something about the sandbox.
     Sandbox(SandboxTask),
+}
+
+/// Whom to log in as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum User {
+    /// The one that a machine's image has.
+    Bootstrap,
+    /// The one that a highstate makes.
+    Deploy,
+}
+
+impl Request {
+    /// Whom it logs in as, where it logs in.
+    pub fn user(&self) -> User {
+        match self {
+            Self::Download(Download { user, .. })
+            | Self::Upload(Upload { user, .. })
+            | Self::Command(Command { user, .. })
+            | Self::Ssh(Ssh { user, .. }) => *user,
+            _ => User::Bootstrap,
+        }
+    }
+}
+
+/// Which file to fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Download {
+    /// From which node.
+    pub which: Which,
+    /// Its path there.
+    pub path: String,
+    /// A folder here, or the file's new name.
+    pub to: PathBuf,
+    /// Whether a file that is not there is all right.
+    pub allow_missing: bool,
+    /// Whom to log in as.
+    pub user: User,
+}
+
+/// Which file to place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// On which node.
+    pub which: Which,
+    /// The file here.
+    pub file: PathBuf,
+    /// Its path there; a folder where it ends with `/`.
+    pub path: String,
+    /// Whether a file that is there may be replaced.
+    pub overwrite: bool,
+    /// Whom to log in as.
+    pub user: User,
+}
+
+/// How many nodes are worked on at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Concurrency {
+    /// One.
+    #[default]
+    Serial,
+    /// All.
+    Parallel,
+}
+
+/// What to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// On which nodes.
+    pub which: Which,
+    /// The command line.
+    pub command: String,
+    /// How many at once.
+    pub concurrency: Concurrency,
+    /// Whom to log in as.
+    pub user: User,
+}
+
+/// Where to log in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ssh {
+    /// On which node.
+    pub which: Which,
+    /// Whom to log in as.
+    pub user: User,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SwitchTo {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+/// What to switch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Switch {
+    /// Which nodes.
+    pub which: Which,
+    /// Where to.
+    pub to: SwitchTo,
 }
 
 /// Whose status to show.
@@ -156,6 +273,32 @@ pub fn meant(given: &Given, terminal: &mut Terminal) -> Result<Request, Exit> {
             Request::Remaster(words.remaster(scope, 1)?)
         }
         "master.remaster_all" => Request::Remaster(words.remaster(Scope::Fleet, 0)?),
+        "download_file" => Request::Download(Download {
+            which: words.which(0)?,
+            path: words.required(1)?,
+            to: words.optional(2).unwrap_or_else(|| ".".into()).into(),
+            allow_missing: given.flag("allow-missing"),
+            user: words.user(),
+        }),
+        "upload_file" => Request::Upload(Upload {
+            which: words.which(0)?,
+            file: words.required::<PathBuf>(1)?,
+            path: words.required(2)?,
+            overwrite: given.flag("overwrite"),
+            user: words.user(),
+        }),
+        "cmd" => Request::Command(Command {
+            which: words.which(0)?,
+            command: words.required(1)?,
+            concurrency: words.choice("concurrency").unwrap_or_default(),
+            user: words.user(),
+        }),
+        "ssh" => {
+            let which = Which { stack: words.required(0)?, number: words.number(words.optional(1), "NODE")? };
+            Request::Ssh(Ssh { which, user: words.user() })
+        }
+        "start" => Request::Switch(Switch { which: words.which(0)?, to: SwitchTo::On }),
+        "stop" => Request::Switch(Switch { which: words.which(0)?, to: SwitchTo::Off }),
         "buildvars.read" => Request::BuildVars(words.required(0)?, BuildVarsTask::Read),
         "buildvars.valid" => Request::BuildVars(words.required(0)?, BuildVarsTask::Valid),
         "buildvars.refresh" => Request::BuildVars(words.required(0)?, BuildVarsTask::Refresh),
@@ -202,6 +345,19 @@ impl Words<'_> {
             |terminal: &mut Terminal| positional.and_then(|p| terminal.ask(&format!("{} ({}, like {})", p.shows, p.about, p.example)));
         let word = self.optional(at).or_else(|| asked(self.terminal)).ok_or_else(|| missing(task, self.given))?;
         word.parse().map_err(|error: T::Err| Exit::usage(error.to_string()))
+    }
+
+    fn which(&mut self, at: usize) -> Result<Which, Exit> {
+        Ok(Which { stack: self.required(at)?, number: self.number(self.option("node"), "node")? })
+    }
+
+    fn number(&self, word: Option<String>, of: &str) -> Result<Option<u64>, Exit> {
+        let number = |word: String| word.parse().map_err(|_| Exit::usage(format!("{of}: '{word}' is no node's number (1, 2, …)")));
+        word.map(number).transpose()
+    }
+
+    fn user(&self) -> User {
+        if self.given.flag("use-bootstrap-user") { User::Bootstrap } else { User::Deploy }
     }
 
     fn address(&self) -> Result<Option<MasterAddress>, Exit> {

@@ -150,6 +150,17 @@ const WATCHDOG: Opt = Opt {
     about: "after how many seconds a switched node puts itself back, unless bldr confirms the switch",
 };
 
+const NODE: Opt = Opt { name: "node", kind: Kind::Count, default: "the only one", about: "the number of the node that is meant" };
+const EACH_NODE: Opt = Opt { default: "all of them", ..NODE };
+const BOOTSTRAP: Opt = Opt {
+    name: "use-bootstrap-user",
+    kind: Kind::Flag,
+    default: "no",
+    about: "log in as users.bootstrap, not as users.deploy: on a machine that no highstate has run on yet",
+};
+const PATH: Positional =
+    Positional { name: "path", shows: "PATH", about: "an absolute path on the node", example: "/etc/salt/minion", required: true };
+
 /// Options every task takes; they may stand before the task, too.
 pub const GLOBAL: &[Opt] = &[
     Opt {
@@ -224,6 +235,89 @@ pub const TASKS: &[Task] = &[
                of its project. Ctrl-C stops after the stacks in flight; a second one stops at once.",
         positionals: &[NEW_MASTER],
         options: REMASTER_OPTIONS,
+    },
+    Task {
+        name: "start",
+        about: "start the stopped nodes of a stack, and wait until they run",
+        more: "A stack that a re-mastering has woken stays awake then.",
+        positionals: &[STACK],
+        options: &[EACH_NODE],
+    },
+    Task {
+        name: "stop",
+        about: "stop the nodes of a stack, and wait until they are off",
+        more: "Asks first where the stack is a master that contexts name.",
+        positionals: &[STACK],
+        options: &[EACH_NODE],
+    },
+    Task {
+        name: "cmd",
+        about: "run a command line on each node of a stack",
+        more: "What it prints is shown as it comes, with the node's name in front where there are several. Exit code 1 where it fails \
+               on any of them. A comma in the command line is written \\,",
+        positionals: &[
+            STACK,
+            Positional { name: "command", shows: "COMMAND", about: "what to run in the login shell", example: "uptime", required: true },
+        ],
+        options: &[
+            EACH_NODE,
+            Opt {
+                name: "concurrency",
+                kind: Kind::Choice(&["serial", "parallel"]),
+                default: "serial",
+                about: "one node after the other, or all at once",
+            },
+            BOOTSTRAP,
+        ],
+    },
+    Task {
+        name: "ssh",
+        about: "log in to a node of a stack",
+        more: "By the way that bldr itself goes there: the same key, bastion and known hosts. The terminal is the node's until you log out.",
+        positionals: &[STACK, Positional { name: "node", shows: "NODE", about: "the number of the node", example: "1", required: false }],
+        options: &[BOOTSTRAP],
+    },
+    Task {
+        name: "download_file",
+        about: "fetch a file from a node, read as root",
+        more: "The file is here whole or not at all, and for you alone. Where DEST is a folder the file keeps its name.",
+        positionals: &[
+            STACK,
+            PATH,
+            Positional {
+                name: "destination",
+                shows: "DEST",
+                about: "a folder here, or the file's new name; else the current folder",
+                example: "/tmp",
+                required: false,
+            },
+        ],
+        options: &[
+            NODE,
+            Opt {
+                name: "allow-missing",
+                kind: Kind::Flag,
+                default: "no",
+                about: "a file that is not there is all right, and nothing is said of it",
+            },
+            BOOTSTRAP,
+        ],
+    },
+    Task {
+        name: "upload_file",
+        about: "place a file on a node, as root",
+        more: "In one step, and never over a file that is there unless you say so: that one's owner and mode stay then. A new one is \
+               root's, mode 0644. A PATH that ends with / is a folder.",
+        positionals: &[
+            STACK,
+            Positional { name: "file", shows: "FILE", about: "a file here", example: "motd", required: true },
+            Positional { example: "/etc/motd", ..PATH },
+        ],
+        options: &[
+            NODE,
+            Opt { name: "overwrite", kind: Kind::Flag, default: "no", about: "put it in the place of a file that is there" },
+            BOOTSTRAP,
+        ],
     },
     Task { name: "buildvars.read", about: "show the build vars of each node of a stack", more: "", positionals: &[STACK], options: &[] },
     Task {

@@ -2,17 +2,18 @@
 
 use crate::{
     exit::Exit,
+    request::User,
     settings::{self, Cloud, Settings},
     terminal,
 };
 use async_trait::async_trait;
 use bldr_adapters_aws::Ec2;
 use bldr_adapters_fs::{FileContexts, FileJournal, FileLock, FileProjects, FileSleepers};
-use bldr_adapters_ssh::{Pool, SshMasters, SshMinions, SshSettings, Transport};
+use bldr_adapters_ssh::{Pool, SshMasters, SshMinions, SshSettings, SshShell, Transport};
 use bldr_core::{
     execute,
     fleet::Timestamp,
-    ports::{Clock, ContextStore, Inventory, Journal, Lock, Masters, Minions, Operator, Power, SharedAddress, Sleepers},
+    ports::{Clock, ContextStore, Inventory, Journal, Lock, Masters, Minions, Operator, Power, SharedAddress, Shell, Sleepers},
     survey::{AddressPolicy, Sources},
 };
 use bldr_testkit::{
@@ -122,15 +123,17 @@ pub struct Ports {
     pub minions: Arc<dyn Minions>,
     /// The masters.
     pub masters: Arc<dyn Masters>,
+    /// The nodes, as an operator uses them.
+    pub shell: Arc<dyn Shell>,
     connections: Option<Pool>,
 }
 
 impl Ports {
-    /// The world of this place.
+    /// The world of this place, with nodes that are logged in to as this user.
     ///
     /// # Errors
     /// A sandbox that cannot be made or read, and settings that name no region.
-    pub async fn open(place: &Place) -> Result<Self, Exit> {
+    pub async fn open(place: &Place, user: User) -> Result<Self, Exit> {
         let stores = Stores::open(place)?;
         match place.settings.cloud {
             Cloud::Sandbox => {
@@ -140,13 +143,14 @@ impl Ports {
                     inventory: machines.clone(),
                     power: machines.clone(),
                     minions: machines.clone(),
-                    masters: machines,
+                    masters: machines.clone(),
+                    shell: machines,
                     connections: None,
                 })
             }
             Cloud::Aws => {
                 let ec2 = Ec2::connect(place.settings.region.clone()).await.map_err(Exit::blind)?;
-                let pool = Pool::new(ssh(place));
+                let pool = Pool::new(ssh(place, user));
                 let (minions, masters) = (Arc::new(SshMinions::new(pool.clone())), Arc::new(SshMasters::new(pool.clone())));
                 Ok(Self {
                     stores,
@@ -154,6 +158,7 @@ impl Ports {
                     power: Arc::new(ec2.power()),
                     minions,
                     masters,
+                    shell: Arc::new(SshShell::new(pool.clone())),
                     connections: Some(pool),
                 })
             }
@@ -197,7 +202,8 @@ impl Ports {
 }
 
 /// How nodes are connected to: what the settings say, and where they say nothing, what `ssh` does.
-fn ssh(place: &Place) -> SshSettings {
+fn ssh(place: &Place, user: User) -> SshSettings {
+    let users = &place.settings.users;
     let (ssh, usual) = (&place.settings.ssh, SshSettings::default());
     let path = |path: &Option<PathBuf>| path.as_deref().map(|path| place.path(path));
     SshSettings {
@@ -205,7 +211,10 @@ fn ssh(place: &Place) -> SshSettings {
             settings::Transport::Thrussh => Transport::Thrussh,
             settings::Transport::System => Transport::System,
         },
-        user: place.settings.users.bootstrap.clone(),
+        user: match user {
+            User::Bootstrap => users.bootstrap.clone(),
+            User::Deploy => users.deploy.clone(),
+        },
         port: ssh.port.unwrap_or(usual.port),
         config: path(&ssh.config).or(usual.config),
         key_files: if ssh.identities.is_empty() { usual.key_files } else { ssh.identities.iter().map(|key| place.path(key)).collect() },

@@ -9,7 +9,13 @@ use bldr_testkit::{
     spec::made_up_context,
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fs, path::PathBuf, process::Output};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    process::{Output, Stdio},
+};
+use tokio::io::AsyncWriteExt;
 
 const OLD: &str = "10.77.0.10";
 const NEW: &str = "10.77.0.20";
@@ -160,6 +166,69 @@ async fn a_fleet_changes_masters_over_thrussh() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fleet_changes_masters_over_the_systems_ssh() {
     a_fleet_changes_masters(&fleet("system").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_gets_at_nodes_by_hand_over_thrussh() {
+    by_hand(&fleet("thrussh").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_gets_at_nodes_by_hand_over_the_systems_ssh() {
+    by_hand(&fleet("system").await).await;
+}
+
+async fn by_hand(fleet: &Fleet) {
+    // Each node's lines are told apart, and a node where it failed is in the code.
+    let line = "cmd:harbor--prod,hostname; [ $(hostname) = harbor--prod--1 ],use_bootstrap_user=True,concurrency=parallel";
+    let ran = fleet.bldr(&[line]).await;
+    let mut out: Vec<_> = std::str::from_utf8(&ran.stdout).unwrap().lines().collect();
+    out.sort_unstable();
+    assert_eq!(out, ["harbor--prod--1: harbor--prod--1", "harbor--prod--2: harbor--prod--2"]);
+    let err = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.code() == Some(1) && err.contains("harbor--prod--2: it ended with 1"), "{err}");
+    // One node's bytes are handed on as they are.
+    let ran = fleet.bldr(&["cmd:harbor--prod,node=2,printf 'a\\0b'; echo c >&2,use_bootstrap_user=yes"]).await;
+    assert_eq!((ran.status.code(), ran.stdout.as_slice(), ran.stderr.as_slice()), (Some(0), &b"a\0b"[..], &b"c\n"[..]));
+    let (code, said) = fleet.json(&["cmd:beacon--ci,echo said; exit 4,use_bootstrap_user=yes"]).await;
+    assert_eq!((code, said.len()), (Some(1), 2));
+    assert_eq!(said[0], json!({"cloud": "aws", "event": "output", "node": "beacon--ci--1", "stream": "stdout", "line": "said"}));
+    assert_eq!(said[1]["nodes"], json!([{"node": "beacon--ci--1", "exit": 4, "problem": null}]));
+    // Who has no account on a machine is told whom to be.
+    let (code, said) = fleet.json(&["download_file:beacon--ci,/etc/hostname"]).await;
+    let message = said[0]["error"]["message"].as_str().unwrap();
+    assert!(code == Some(4) && message.contains("'elife'") && message.contains("use_bootstrap_user=yes"), "{message}");
+
+    // Bigger than one answer.
+    let node = &fleet.hosts["beacon--ci--1"];
+    let sum = node.shell("head -c 20000000 /dev/urandom >/root/big && chmod 600 /root/big && sha256sum </root/big").await.unwrap();
+    let to = fleet.home.join("big");
+    let line = format!("download_file:beacon--ci,/root/big,{},use_bootstrap_user=True", to.display());
+    let (code, said) = fleet.json(&[&line]).await;
+    assert_eq!((code, &said[0]["bytes"]), (Some(0), &json!(20_000_000)));
+    let line = format!("upload_file:beacon--prod,{},/etc/,use_bootstrap_user=True", to.display());
+    assert_eq!(fleet.json(&[&line]).await.0, Some(0));
+    assert_eq!(fleet.hosts["beacon--prod--1"].shell("sha256sum </etc/big").await.unwrap(), sum);
+    assert_eq!(fleet.json(&[&line]).await.0, Some(3), "never over a file that is there");
+
+    // The terminal is the node's.
+    let mut env = fleet.lab.ec2().await.unwrap().env();
+    env.push(("HOME".into(), fleet.home.display().to_string()));
+    let args = ["--home", fleet.home.to_str().unwrap(), "ssh:harbor--prod,2,use_bootstrap_user=yes"];
+    let mut ssh = fleet.lab.in_hub(&fleet.home, env!("CARGO_BIN_EXE_bldr"), &args, &env);
+    let mut ssh = ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    ssh.stdin.take().unwrap().write_all(b"hostname; whoami\n").await.unwrap();
+    let ran = ssh.wait_with_output().await.unwrap();
+    let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.code() == Some(0) && out.ends_with("harbor--prod--2\nubuntu\n"), "{out} {err}");
+
+    // A stopped node is off, and started again it answers.
+    let (code, said) = fleet.json(&["stop:quill--ci"]).await;
+    assert_eq!((code, &said[0]["nodes"][0]["state"], &said[0]["nodes"][0]["changed"]), (Some(0), &json!("stopped"), &json!(true)));
+    assert!(fleet.hosts["quill--ci--1"].shell("true").await.is_err());
+    let (code, said) = fleet.json(&["start:quill--ci"]).await;
+    assert_eq!((code, &said[0]["nodes"][0]["state"]), (Some(0), &json!("running")));
+    assert_eq!(fleet.json(&["cmd:quill--ci,true,use_bootstrap_user=yes"]).await.0, Some(0));
 }
 
 async fn a_fleet_changes_masters(fleet: &Fleet) {

@@ -16,6 +16,7 @@ pub mod json;
 pub mod minion_config;
 pub mod name;
 pub mod old_keys;
+pub mod orphans;
 pub mod plan;
 pub mod ports;
 pub mod precedence;

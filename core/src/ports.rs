@@ -209,6 +209,52 @@ pub trait Masters: Send + Sync {
     async fn forget(&self, host: &Host, keys: &[HeldKey]) -> PortResult<BTreeSet<String>>;
 }
 
+/// Some of a file's bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// How many the whole file has at the moment.
+    pub size: u64,
+    /// Which file that is: another one under the same path has another.
+    pub identity: String,
+}
+
+/// What to do about a file that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Leave it, and say so.
+    Stays,
+    /// Put the new one in its place, with its owner and mode.
+    IsReplaced,
+}
+
+/// Something a command printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard<'a> {
+    /// On its standard output.
+    Out(&'a [u8]),
+    /// On its standard error.
+    Err(&'a [u8]),
+}
+
+/// A node as an operator uses it: its files, as root, and its shell.
+// No mock: mockall cannot take a borrowed listener.
+#[async_trait]
+pub trait Shell: Send + Sync {
+    /// A file's bytes from this one on (0 is the first), as many as fit into an answer, at least one where there is one left.
+    /// `NotFound` where there is no such file, `Refused` where it is a folder. Paths are absolute; links are followed.
+    async fn read(&self, host: &Host, path: &str, from: u64) -> PortResult<Part>;
+    /// Places a file in one step; a new one is root's, mode 0644. `Conflict`, and nothing changed, where one is there that
+    /// shall stay; `Refused` where there is no such folder, or a folder is there.
+    async fn place(&self, host: &Host, path: &str, content: &[u8], existing: Existing) -> PortResult<()>;
+    /// Runs a command line in the login shell, for as long as it takes, and tells what it prints when it prints it. Returns
+    /// its exit status: 128 and the signal's number where a signal ended it.
+    async fn run(&self, host: &Host, command: &str, heard: &mut (dyn for<'a> FnMut(Heard<'a>) + Send)) -> PortResult<u32>;
+    /// Hands this process's terminal over to a login shell on the node, until that ends. Returns its exit status.
+    async fn attach(&self, host: &Host) -> PortResult<u32>;
+}
+
 /// A change of the project file that has not been written yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proposal {

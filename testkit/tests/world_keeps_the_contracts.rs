@@ -148,6 +148,12 @@ async fn minions() {
     contract::minions::suite(&SimulatedNode(World::new(&FleetSpec::of(&["harbor--ci"])).unwrap())).await;
 }
 
+#[tokio::test]
+async fn files() {
+    let node = SimulatedNode(World::new(&FleetSpec::of(&["harbor--ci"])).unwrap());
+    contract::shell::suite(&node.0.machines, &contract::minions::Bench::host(&node)).await;
+}
+
 struct SimulatedTrust(World);
 
 impl SimulatedTrust {

@@ -2,14 +2,17 @@
 
 use crate::server::{Server, host, over_both};
 use async_trait::async_trait;
-use bldr_adapters_ssh::{Pool, SshMasters, SshMinions, SshSettings, Transport};
+use bldr_adapters_ssh::{Pool, SshMasters, SshMinions, SshSettings, SshShell, Transport};
 use bldr_core::{
     address::MasterAddress,
     error::PortErrorKind,
     fleet::{HeldKey, HeldKeys, Host, KeyState, PublicKey},
-    ports::{Change, HighstateMode, Masters, Minions, Proof, Repointing},
+    ports::{Change, Existing, Heard, HighstateMode, Masters, Minions, Proof, Repointing, Shell},
 };
-use bldr_testkit::contract::minions::{BUILD_VARS, Bench, CONFIG, DUE, HighstateEnd, REPOINTING, TRUSTED, suite};
+use bldr_testkit::contract::{
+    self,
+    minions::{BUILD_VARS, Bench, CONFIG, DUE, HighstateEnd, REPOINTING, TRUSTED, suite},
+};
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 const KEY: &str = "-----BEGIN PUBLIC KEY-----\nbmV3IG1hc3Rlcg==\n-----END PUBLIC KEY-----\n";
@@ -101,6 +104,43 @@ over_both! {
 
     async fn the_contract_is_kept_with_sudo(transport) {
         suite(&Node::new(transport, "deploy")).await;
+    }
+
+    async fn files_keep_their_contract(transport) {
+        for user in ["root", "deploy"] {
+            let node = Node::new(transport, user);
+            contract::shell::suite(&SshShell::new(node.pool.clone()), &host(1)).await;
+            assert_eq!(node.mode("/etc/bldr-contract-shell"), 0o644);
+        }
+    }
+
+    async fn a_file_that_is_replaced_keeps_its_mode_and_one_that_is_not_needs_a_folder(transport) {
+        let node = Node::new(transport, "root");
+        let shell = SshShell::new(node.pool.clone());
+        node.put("/etc/secret", Some("old")).await;
+        fs::set_permissions(node.server.inside("/etc/secret"), fs::Permissions::from_mode(0o640)).unwrap();
+        shell.place(&host(1), "/etc/secret", b"new", Existing::IsReplaced).await.unwrap();
+        assert_eq!((node.get("/etc/secret").await.as_deref(), node.mode("/etc/secret")), (Some("new"), 0o640));
+        let nowhere = shell.place(&host(1), "/etc/no/such/folder", b"new", Existing::Stays).await.unwrap_err();
+        assert!(nowhere.kind == PortErrorKind::Refused && nowhere.problem.contains("there is no folder /etc/no/such"), "{nowhere}");
+    }
+
+    async fn what_a_command_prints_is_heard_before_it_ends(transport) {
+        let node = Node::new(transport, "root");
+        let shell = SshShell::new(node.pool.clone());
+        let gate = node.server.inside("/etc/gate");
+        let mut heard = Vec::new();
+        let mut hear = |bytes: Heard<'_>| {
+            heard.push(match bytes {
+                Heard::Out(bytes) => format!("out {}", String::from_utf8_lossy(bytes).trim()),
+                Heard::Err(bytes) => format!("err {}", String::from_utf8_lossy(bytes).trim()),
+            });
+            // The command goes on only once this was heard.
+            fs::write(&gate, "").unwrap();
+        };
+        let line = "echo begun; until [ -e /etc/gate ]; do sleep 0.05; done; echo ended >&2; exit 7";
+        assert_eq!(shell.run(&host(1), line, &mut hear).await.unwrap(), 7);
+        assert_eq!(heard, ["out begun", "err ended"]);
     }
 
     async fn a_whole_remastering_takes_one_connection_and_six_commands(transport) {

@@ -1,6 +1,11 @@
 //! `buildvars.read`, `.valid`, `.refresh`, `.fix`: what do the nodes of a stack know of it, and is that so?
 
-use super::{Session, fleet_lock::Held, named};
+use super::{
+    Session,
+    fleet_lock::Held,
+    named,
+    nodes::{Which, host},
+};
 use crate::{
     exit::{Code, Exit},
     request::BuildVarsTask,
@@ -11,10 +16,9 @@ use bldr_core::{
     build_vars::{BuildVars, BuildVarsError},
     context::Context,
     error::{PortError, PortErrorKind},
-    fleet::{Host, InstanceState, Node},
+    fleet::Node,
     json::Value,
     name::{NodeName, StackName},
-    survey::{Depth, survey},
 };
 use futures::{StreamExt, stream};
 use serde::Serialize;
@@ -57,7 +61,7 @@ struct ChangeView {
 /// Unknown stacks, stacks without nodes, and a context that cannot be read. A node that cannot be asked is in the result, and
 /// in the code.
 pub async fn run(stack: &StackName, task: BuildVarsTask, ports: &Ports, session: &Session) -> Result<Code, Exit> {
-    let nodes = nodes(stack, ports, session).await?;
+    let nodes = Which { stack: stack.clone(), number: None }.listed(ports, session).await?;
     match task {
         BuildVarsTask::Read => Ok(read(stack, &nodes, ports, session).await),
         BuildVarsTask::Valid => Ok(valid(stack, &nodes, ports, session).await),
@@ -67,12 +71,6 @@ pub async fn run(stack: &StackName, task: BuildVarsTask, ports: &Ports, session:
             held.release(session, ended).await
         }
     }
-}
-
-async fn nodes(stack: &StackName, ports: &Ports, session: &Session) -> Result<Vec<Node>, Exit> {
-    let fleet = survey(&ports.sources(&session.place), |_| Depth::Listed).await.map_err(Exit::blind)?;
-    let nodes = named::stack(&fleet, stack)?.nodes.clone();
-    if nodes.is_empty() { Err(Exit::refused(format!("{stack} has no instance in {}", fleet.region))) } else { Ok(nodes) }
 }
 
 async fn read(stack: &StackName, nodes: &[Node], ports: &Ports, session: &Session) -> Code {
@@ -158,14 +156,6 @@ async fn each<'a, T>(nodes: &'a [Node], ports: &'a Ports, work: impl AsyncFn(&'a
         made
     });
     reading.buffered(8).collect().await
-}
-
-/// Where a node can be asked; why not, where it cannot.
-fn host(node: &Node) -> Result<Host, String> {
-    if node.state != InstanceState::Running {
-        return Err(format!("it is {} and cannot be asked", node.state));
-    }
-    node.host().ok_or_else(|| "it has no address to connect to".into())
 }
 
 async fn write(node: &Node, vars: &str, ports: &Ports) -> Result<(), PortError> {

@@ -2,13 +2,17 @@
 
 pub mod build_vars;
 pub mod context;
+pub mod files;
 pub mod fleet_lock;
 pub mod masters;
 pub mod named;
+pub mod nodes;
 pub mod plan_view;
+pub mod power;
 pub mod remaster_all;
 pub mod sandbox;
 pub mod share;
+pub mod shell;
 pub mod stacks;
 pub mod status;
 pub mod task_list;
@@ -44,13 +48,18 @@ pub async fn run(request: Request, session: &mut Session) -> Result<Code, Exit> 
         Request::Sandbox(task) => return sandbox::run(&task, session).await,
         _ => {}
     }
-    let ports = Ports::open(&session.place).await?;
+    let ports = Ports::open(&session.place, request.user()).await?;
     let ended = match request {
         Request::Stacks => stacks::list(&ports, session).await,
         Request::Masters => masters::list(&ports, session).await,
         Request::Status(wanted) => status::show(&wanted, &ports, session).await,
         Request::Share(share) => share::share(&share, &ports, session).await,
         Request::Remaster(remaster) => remaster_all::remaster(&remaster, &ports, session).await,
+        Request::Download(download) => files::download(&download, &ports, session).await,
+        Request::Upload(upload) => files::upload(&upload, &ports, session).await,
+        Request::Command(command) => shell::run(&command, &ports, session).await,
+        Request::Ssh(ssh) => shell::attach(&ssh, &ports, session).await,
+        Request::Switch(switch) => power::switch(&switch, &ports, session).await,
         Request::BuildVars(stack, task) => build_vars::run(&stack, task, &ports, session).await,
         Request::Tasks | Request::Context(..) | Request::Sandbox(_) => Ok(Code::Done),
     };

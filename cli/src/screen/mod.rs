@@ -45,8 +45,11 @@ impl Stream {
         Self { to: Mutex::new(Box::new(to)), lost: Mutex::default() }
     }
     fn write(&self, text: &str) {
+        self.write_bytes(text.as_bytes());
+    }
+    fn write_bytes(&self, bytes: &[u8]) {
         let mut to = self.to.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        if let Err(error) = to.write_all(bytes).and_then(|()| to.flush()) {
             *to = Box::new(io::sink());
             if error.kind() != io::ErrorKind::BrokenPipe {
                 *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
@@ -166,6 +169,11 @@ impl Screen {
     /// Text on stdout whatever the format: help and the version.
     pub fn text(&self, text: &str) {
         self.out.write(text);
+    }
+
+    /// What a program on a node printed, as it printed it: on its standard error, or else on its standard output.
+    pub fn bytes(&self, bytes: &[u8], error: bool) {
+        if error { self.err.write_bytes(bytes) } else { self.out.write_bytes(bytes) }
     }
 
     /// A line that is no result.

@@ -7,5 +7,6 @@ pub mod journal;
 pub mod lock;
 pub mod minions;
 pub mod shared_address;
+pub mod shell;
 pub mod sleepers;
 pub mod trust;

@@ -6,6 +6,7 @@
 mod ec2;
 mod masters;
 mod minions;
+mod shell;
 
 use crate::disk::Disk;
 use bldr_core::{

@@ -1,0 +1,147 @@
+//! `download_file`, `upload_file`: how does a file get from a node to here, and the other way?
+
+use super::{Session, fleet_lock::Held, nodes::advised};
+use crate::{
+    exit::{Code, Exit},
+    request::{Download, Upload},
+    wiring::Ports,
+};
+use bldr_core::{
+    error::PortErrorKind,
+    fleet::Host,
+    ports::{Existing, Part},
+};
+use serde::Serialize;
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
+use tempfile::NamedTempFile;
+
+#[derive(Serialize)]
+struct FileView<'a> {
+    node: String,
+    path: &'a str,
+    file: Option<String>,
+    bytes: u64,
+    missing: bool,
+}
+
+/// Fetches a file. It is there whole or not at all, for the operator alone.
+///
+/// # Errors
+/// Unknown stacks and nodes, a node that cannot be asked, a file that is not there, a place here that cannot be written.
+pub async fn download(wanted: &Download, ports: &Ports, session: &Session) -> Result<Code, Exit> {
+    absolute(&wanted.path)?;
+    let file = destination(&wanted.path, &wanted.to)?;
+    let host = wanted.which.one(ports, session).await?;
+    let view = |file: Option<&Path>, bytes| FileView {
+        node: host.node.to_string(),
+        path: &wanted.path,
+        file: file.map(|file| file.display().to_string()),
+        bytes,
+        missing: file.is_none(),
+    };
+    let first = match ports.shell.read(&host, &wanted.path, 0).await {
+        Err(error) if error.kind == PortErrorKind::NotFound && wanted.allow_missing => {
+            session.screen.result(String::new, &view(None, 0));
+            return Ok(Code::Done);
+        }
+        answer => answer.map_err(|error| advised(error, wanted.user))?,
+    };
+    let bytes = fetched(&host, &wanted.path, first, &file, ports).await?;
+    session.screen.result(|| format!("{}\n", file.display()), &view(Some(&file), bytes));
+    session.screen.note(&format!("{bytes} bytes from {}:{}", host.node, wanted.path));
+    Ok(Code::Done)
+}
+
+/// Writes all parts beside the file's place, and moves it there.
+async fn fetched(host: &Host, path: &str, first: Part, file: &Path, ports: &Ports) -> Result<u64, Exit> {
+    let cannot = |error: std::io::Error| Exit::new(Code::Failed, format!("{} cannot be written: {error}", file.display()));
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut new = NamedTempFile::with_prefix_in(".bldr-", folder).map_err(cannot)?;
+    // A log that grows meanwhile is as long as it was at first.
+    let (size, identity) = (first.size, first.identity);
+    let (mut part, mut at) = (first.bytes, 0);
+    loop {
+        at += part.len() as u64;
+        new.write_all(&part).map_err(cannot)?;
+        if part.is_empty() || at >= size {
+            break;
+        }
+        let next = ports.shell.read(host, path, at).await?;
+        if next.identity != identity {
+            let problem = format!("{}: {path} was replaced while it was read; nothing was written here", host.node);
+            return Err(Exit::new(Code::Failed, problem).line("run it again"));
+        }
+        part = next.bytes;
+    }
+    new.as_file().sync_all().map_err(cannot)?;
+    new.persist(file).map_err(|error| cannot(error.error))?;
+    Ok(at)
+}
+
+/// A folder takes the file under its own name; anything else is the file's new name.
+fn destination(path: &str, to: &Path) -> Result<PathBuf, Exit> {
+    let name = path.rsplit('/').next().filter(|name| !name.is_empty() && *name != "." && *name != "..");
+    let name = name.ok_or_else(|| Exit::usage(format!("'{path}' names a folder, not a file")))?;
+    if to.is_dir() {
+        return Ok(to.join(name));
+    }
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if to.as_os_str().to_string_lossy().ends_with('/') || !folder.is_dir() {
+        let missing = if folder.is_dir() { to } else { folder };
+        return Err(Exit::refused(format!("there is no folder {} here", missing.display())));
+    }
+    Ok(to.to_owned())
+}
+
+fn absolute(path: &str) -> Result<(), Exit> {
+    if path.starts_with('/') { Ok(()) } else { Err(Exit::usage(format!("'{path}' is no path on a node: it has to begin with '/'"))) }
+}
+
+/// Places a file on a node, or on every node of the stack.
+///
+/// # Errors
+/// A file here that cannot be read; as [`download`].
+pub async fn upload(wanted: &Upload, ports: &Ports, session: &Session) -> Result<Code, Exit> {
+    absolute(&wanted.path)?;
+    let unread = |error| Exit::refused(format!("{} cannot be read: {error}", wanted.file.display())).line("nothing was changed");
+    let content = std::fs::read(&wanted.file).map_err(unread)?;
+    let name = wanted.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let path = if wanted.path.ends_with('/') { format!("{}{name}", wanted.path) } else { wanted.path.clone() };
+    let host = wanted.which.one(ports, session).await?;
+    let existing = if wanted.overwrite { Existing::IsReplaced } else { Existing::Stays };
+    let held = Held::take(&ports.stores, session).await?;
+    let placed = ports.shell.place(&host, &path, &content, existing).await.map(|()| Code::Done).map_err(|error| {
+        let taken = error.kind == PortErrorKind::Conflict;
+        let exit = Exit::from(advised(error, wanted.user)).line("nothing was changed");
+        if taken { exit.line("overwrite=yes replaces it") } else { exit }
+    });
+    let code = held.release(session, placed).await?;
+    let bytes = content.len() as u64;
+    let view = FileView { node: host.node.to_string(), path: &path, file: Some(wanted.file.display().to_string()), bytes, missing: false };
+    session.screen.result(|| format!("{}:{path}\n", host.node), &view);
+    session.screen.note(&format!("{bytes} bytes from {}", wanted.file.display()));
+    Ok(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_takes_a_file_under_its_own_name_and_a_name_is_a_name() {
+        let here = tempfile::tempdir().unwrap();
+        let to = |to: &str| {
+            destination("/root/.ssh/id_rsa.pub", &here.path().join(to)).map(|file| file.strip_prefix(here.path()).unwrap().to_owned())
+        };
+        assert_eq!(to(""), Ok("id_rsa.pub".into()));
+        assert_eq!(to("key"), Ok("key".into()));
+        assert_eq!(to("none/key").map_err(|exit| exit.code), Err(Code::Refused));
+        assert_eq!(to("none/").map_err(|exit| exit.code), Err(Code::Refused));
+        for folder in ["/etc/", "/", "/etc/.."] {
+            assert_eq!(destination(folder, here.path()).map_err(|exit| exit.code), Err(Code::Usage), "{folder}");
+        }
+    }
+}

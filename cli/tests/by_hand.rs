@@ -1,0 +1,112 @@
+//! What can an operator do to nodes by hand, in the sandbox? The binary itself, and the files it leaves.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
+
+mod bldr;
+
+use bldr::Bldr;
+use serde_json::json;
+use std::{fs, os::unix::fs::PermissionsExt};
+
+const NODE: &str = ".bldr/sandbox/nodes/harbor--ci--1";
+
+#[test]
+fn a_file_is_fetched_under_its_own_name_or_another_and_is_the_operator_s_alone() {
+    let bldr = Bldr::new();
+    bldr.ask("stacks");
+    let here = tempfile::tempdir().unwrap();
+    let into = here.path().display();
+    let ran = bldr.ask(&format!("download_file:harbor--ci,/etc/salt/minion,{into},use_bootstrap_user=True"));
+    let file = here.path().join("minion");
+    assert_eq!(
+        ran.object(),
+        json!({"cloud": "sandbox", "node": "harbor--ci--1", "path": "/etc/salt/minion",
+        "file": file.display().to_string(), "bytes": fs::metadata(&file).unwrap().len(), "missing": false})
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), bldr.read(&format!("{NODE}/etc/salt/minion")));
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let ran = bldr.run(&format!("download_file:harbor--ci,/etc/salt/minion,{into}/other"));
+    assert_eq!((ran.code, ran.out.as_str()), (0, format!("{into}/other\n").as_str()), "{ran:?}");
+    assert_eq!(fs::read_dir(here.path()).unwrap().count(), 2, "nothing half-written is left");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_an_error_unless_that_is_all_right() {
+    let bldr = Bldr::new();
+    bldr.ask("stacks");
+    let here = tempfile::tempdir().unwrap();
+    let line = format!("download_file:harbor--ci,/etc/none,{}", here.path().display());
+    let ran = bldr.run(&line);
+    assert!(ran.code == 3 && ran.err.contains("harbor--ci--1: /etc/none: there is no such file"), "{ran:?}");
+    let ran = bldr.run(&format!("{line},allow_missing=yes"));
+    assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{ran:?}");
+    assert_eq!(bldr.ask(&format!("{line},allow_missing=yes")).object()["missing"], json!(true));
+    assert_eq!(fs::read_dir(here.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn of_several_nodes_one_has_to_be_named_by_its_number() {
+    let bldr = Bldr::new();
+    bldr.ask("stacks");
+    let here = tempfile::tempdir().unwrap();
+    let line = format!("download_file:harbor--prod,/etc/salt/minion,{}", here.path().display());
+    let ran = bldr.run(&line);
+    assert!(ran.code == 3 && ran.err.contains("harbor--prod has 2 nodes: harbor--prod--1, harbor--prod--2"), "{ran:?}");
+    assert!(ran.err.contains("say which with node=N"), "{ran:?}");
+    assert_eq!(bldr.ask(&format!("{line},node=2")).object()["node"], json!("harbor--prod--2"));
+    let ran = bldr.run(&format!("{line},node=7"));
+    assert!(ran.code == 3 && ran.err.contains("harbor--prod has no node 7"), "{ran:?}");
+    let ran = bldr.run("download_file:harbor--ci,etc/salt/minion");
+    assert!(ran.code == 2 && ran.err.contains("'etc/salt/minion' is no path on a node"), "{ran:?}");
+}
+
+#[test]
+fn a_file_is_placed_and_never_over_another_unless_told() {
+    let bldr = Bldr::new();
+    bldr.ask("stacks");
+    bldr.write("motd", "welcome\n");
+    let motd = bldr.path("motd");
+    let line = format!("upload_file:harbor--ci,{},/etc/", motd.display());
+    let ran = bldr.run(&line);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "harbor--ci--1:/etc/motd\n"), "{ran:?}");
+    bldr.write("motd", "welcome back\n");
+    let ran = bldr.run(&line);
+    assert!(ran.code == 3 && ran.err.contains("nothing was changed") && ran.err.contains("overwrite=yes"), "{ran:?}");
+    assert_eq!(bldr.read(&format!("{NODE}/etc/motd")), "welcome\n");
+    assert_eq!(bldr.run(&format!("{line},overwrite=yes")).code, 0);
+    assert_eq!(bldr.read(&format!("{NODE}/etc/motd")), "welcome back\n");
+    let ran = bldr.run("upload_file:harbor--ci,/no/such/file,/etc/motd");
+    assert!(ran.code == 3 && ran.err.contains("/no/such/file cannot be read"), "{ran:?}");
+}
+
+#[test]
+fn a_stack_is_switched_off_and_on_and_a_master_only_when_asked_twice() {
+    let bldr = Bldr::new();
+    bldr.ask("stacks");
+    let off = bldr.ask("stop:harbor--prod,node=2").object();
+    assert_eq!(
+        off["nodes"],
+        json!([{"node": "harbor--prod--2", "state": "stopped", "address": off["nodes"][0]["address"], "changed": true, "problem": null}])
+    );
+    let on = bldr.ask("start:harbor--prod").object();
+    let changed: Vec<_> = on["nodes"].as_array().unwrap().iter().map(|node| (&node["state"], &node["changed"])).collect();
+    assert_eq!(changed, [(&json!("running"), &json!(false)), (&json!("running"), &json!(true))]);
+
+    let ran = bldr.run("stop:master-server--a");
+    assert!(ran.code == 3 && ran.err.contains("master-server--a is their master: the contexts of 15 stacks name it"), "{ran:?}");
+    assert_eq!(bldr.ask("master.list").object()["masters"][0]["state"], json!("running"));
+    assert_eq!(bldr.run("stop:master-server--a,yes=yes").code, 0);
+    assert_eq!(bldr.ask("master.list").object()["masters"][0]["state"], json!("stopped"));
+}
+
+#[test]
+fn a_made_up_node_has_no_shell_and_says_where_its_files_are() {
+    let bldr = Bldr::new();
+    bldr.ask("stacks");
+    let ran = bldr.ask("cmd:harbor--prod,uptime");
+    let nodes = ran.object()["nodes"].clone();
+    assert_eq!((ran.code, nodes.as_array().unwrap().len(), &nodes[0]["exit"]), (1, 2, &json!(null)), "{ran:?}");
+    let ran = bldr.run("ssh:harbor--ci");
+    assert!(ran.code == 3 && ran.err.contains(NODE), "{ran:?}");
+}
