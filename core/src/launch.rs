@@ -136,7 +136,7 @@ impl<'a> Launch<'a> {
             ("stackname", self.stack.as_str().into()),
             ("instance_id", id.into()),
             ("cluster_id", Value::Null),
-            ("alt-config", part.alternate.map_or(Value::Null, Value::from)),
+            ("alt-config", self.alternate.or(part.alternate).map_or(Value::Null, Value::from)),
             ("branch", of_project("default-branch")),
             ("revision", Value::Null),
             ("rds_dbname", Value::Null),
@@ -183,11 +183,12 @@ impl<'a> Launch<'a> {
         let wanted = self.alternate.unwrap_or(self.stack.instance_str());
         let (alternate, aws) = match alternates.and_then(|alternates| alternates.get(wanted)) {
             Some(aws) => (Some(wanted), Some(aws)),
-            None if self.alternate.is_some() => {
+            // To ask for the stack's own id is to ask for nothing.
+            None if wanted == self.stack.instance_str() => (None, data.get("aws")),
+            None => {
                 let known = alternates.into_iter().flat_map(Object::iter).filter_map(|(name, _)| name.decoded()).collect();
                 return Err(LaunchError::NoAlternate { project, alternate: wanted.into(), known });
             }
-            None => (None, data.get("aws")),
         };
         let aws = aws.unwrap_or(&Value::Null);
         let Some(map) = aws.as_object() else {
