@@ -140,6 +140,12 @@ fn named(ec2: Option<&Object>) -> Box<str> {
     }
 }
 
+impl From<Object> for Context {
+    fn from(object: Object) -> Self {
+        Self(object)
+    }
+}
+
 impl ContextFacts {
     /// Whether every place names this master.
     pub fn names_only(&self, master: &MasterAddress) -> bool {

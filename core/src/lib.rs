@@ -13,6 +13,7 @@ pub mod event;
 pub mod execute;
 pub mod fleet;
 pub mod json;
+pub mod launch;
 pub mod minion_config;
 pub mod name;
 pub mod old_keys;

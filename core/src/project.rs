@@ -8,7 +8,8 @@ use crate::{
     json::{Object, Value},
     name::{NameError, ProjectName, StackName},
 };
-use merge::{combined, merged};
+use merge::combined;
+pub(crate) use merge::merged;
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,

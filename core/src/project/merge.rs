@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 /// Maps merge deeply, anything else replaces. A key stays where it is, new ones follow. `optional` keys that only the
 /// base has are dropped; so are, one level down, those of `optional_in_aws`.
-pub(super) fn merged(base: &Object, over: &Object, optional: &[&str], optional_in_aws: &[&str]) -> Object {
+pub(crate) fn merged(base: &Object, over: &Object, optional: &[&str], optional_in_aws: &[&str]) -> Object {
     let mut said = Said::of(over);
     let mut pairs = Vec::with_capacity(base.len() + over.len());
     for (key, value) in base.iter() {
