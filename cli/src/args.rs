@@ -146,7 +146,11 @@ fn words(task: &Task, typed: &Typed, before: &[String], after: &[String]) -> Res
     words.extend(before.iter().map(|word| dashed(word)));
     words.extend(typed.args.iter().cloned());
     for (key, value) in &typed.named {
-        words.push(option(key, value).ok_or_else(|| unknown(key))?);
+        let problem = || match nearest(key, names()) {
+            Some(_) => unknown(key),
+            None => unknown(key).line("where it is no option, write the '=' as \\="),
+        };
+        words.push(option(key, value).ok_or_else(problem)?);
     }
     for word in after {
         let pair = word.split_once('=').filter(|_| !word.starts_with('-'));

@@ -180,7 +180,7 @@ async fn an_operator_gets_at_nodes_by_hand_over_the_systems_ssh() {
 
 async fn by_hand(fleet: &Fleet) {
     // Each node's lines are told apart, and a node where it failed is in the code.
-    let line = "cmd:harbor--prod,hostname; [ $(hostname) = harbor--prod--1 ],use_bootstrap_user=True,concurrency=parallel";
+    let line = "cmd:harbor--prod,hostname; [ $(hostname) \\= harbor--prod--1 ],use_bootstrap_user=True,concurrency=parallel";
     let ran = fleet.bldr(&[line]).await;
     let mut out: Vec<_> = std::str::from_utf8(&ran.stdout).unwrap().lines().collect();
     out.sort_unstable();
@@ -225,7 +225,8 @@ async fn by_hand(fleet: &Fleet) {
     // A stopped node is off, and started again it answers.
     let (code, said) = fleet.json(&["stop:quill--ci"]).await;
     assert_eq!((code, &said[0]["nodes"][0]["state"], &said[0]["nodes"][0]["changed"]), (Some(0), &json!("stopped"), &json!(true)));
-    assert!(fleet.hosts["quill--ci--1"].shell("true").await.is_err());
+    let (code, said) = fleet.json(&["cmd:quill--ci,true,use_bootstrap_user=yes"]).await;
+    assert_eq!((code, &said[0]["nodes"][0]["problem"]), (Some(1), &json!("it is stopped and cannot be asked")));
     let (code, said) = fleet.json(&["start:quill--ci"]).await;
     assert_eq!((code, &said[0]["nodes"][0]["state"]), (Some(0), &json!("running")));
     assert_eq!(fleet.json(&["cmd:quill--ci,true,use_bootstrap_user=yes"]).await.0, Some(0));

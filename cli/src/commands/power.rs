@@ -42,9 +42,9 @@ pub async fn switch(wanted: &Switch, ports: &Ports, session: &mut Session) -> Re
         let fleet = survey(&ports.sources(&session.place), |_| Depth::Context).await.map_err(Exit::blind)?;
         let minions = on_it(&fleet, &wanted.which.stack);
         if minions > 0 {
-            let them =
-                if minions == 1 { "the context of 1 stack names it".into() } else { format!("the contexts of {minions} stacks name it") };
-            session.terminal.confirm(&format!("{} is their master: {them}. Stop it?", wanted.which.stack))?;
+            let master = &wanted.which.stack;
+            let them = if minions == 1 { "the context of 1 stack names".into() } else { format!("the contexts of {minions} stacks name") };
+            session.terminal.confirm(&format!("{them} {master} as their master. Stop it?"))?;
         }
     }
     let held = Held::take(&ports.stores, session).await?;
