@@ -5,7 +5,8 @@
 # Output: bldr-answer / change made | change none / bldr-end
 # Exit:   0; 64 the id is no file name; 65 the key came in short; 67 another key is held under that id, or this one was rejected, said on standard
 #         error. Nothing was changed then.
-# Needs:  salt-settings.sh placing.sh
+# Needs:  salt-settings.sh placing.sh held-keys.sh
+# shellcheck disable=SC2154 # some are set by what stands in front
 
 id=$1
 plain_id "$id" || {
@@ -19,7 +20,7 @@ trap 'exit 129' HUP INT TERM
 take_input "$work/key" "$2"
 wanted=$(key_body "$work/key")
 
-for folder in minions minions_pre minions_rejected minions_denied; do
+for folder in $folders; do
     if [ -f "$pki/$folder/$id" ] && [ "$(key_body "$pki/$folder/$id")" != "$wanted" ]; then
         echo "bldr: it holds another key under the id '$id' ($pki/$folder/$id)" >&2
         exit 67

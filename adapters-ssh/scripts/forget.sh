@@ -3,18 +3,20 @@
 #
 # Input:  BYTES; lines of ID SHA256 on standard input, the checksum that of the key's body.
 # Output: bldr-answer / removed absent | removed is BASE64, the ids that were removed, one a line / bldr-end
-# Exit:   0; 65 the input came in short: nothing was changed. What is removed is kept in /var/lib/bldr/quarantine first.
-# Needs:  salt-settings.sh placing.sh
+# Exit:   0; 65 the input came in short: nothing was changed. What is removed is kept first, in /var/lib/bldr/quarantine, in folders
+#         of the names that Salt's have.
+# Needs:  salt-settings.sh placing.sh held-keys.sh
 # shellcheck disable=SC2154 # some are set by what stands in front
 
 pki=$(pki_dir master)
+quarantine=$state/quarantine
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 trap 'exit 129' HUP INT TERM
 take_input "$work/keys" "$1"
 : >"$work/removed"
 ensure_folder "$state" 0755
-ensure_folder "$state/quarantine" 0700
+ensure_folder "$quarantine" 0700
 
 : >"$work/found"
 while read -r id sum; do
@@ -22,18 +24,19 @@ while read -r id sum; do
     plain_id "$id" || continue
     found=
     foreign=
-    for folder in minions minions_pre minions_rejected minions_denied; do
+    for folder in $folders; do
         [ -f "$pki/$folder/$id" ] || continue
         if [ "$(key_body "$pki/$folder/$id" | sha256sum | cut -d ' ' -f 1)" = "$sum" ]; then
-            found=$pki/$folder/$id
+            found=$folder/$id
         else
             foreign=yes
         fi
     done
     # Salt removes by id: where another key is held under it too, neither is touched.
     if [ -z "$found" ] || [ -n "$foreign" ]; then continue; fi
-    cp -- "$found" "$(beside "$state/quarantine/$id")"
-    settle "$state/quarantine/$id"
+    ensure_folder "$quarantine/${found%/*}" 0700
+    cp -- "$pki/$found" "$(beside "$quarantine/$found")"
+    settle "$quarantine/$found"
     printf '%s\n' "$id" >>"$work/found"
 done <"$work/keys"
 # An argument may have 128 KiB, and a name 255 bytes.

@@ -5,7 +5,7 @@
 # Output: bldr-answer / NAME absent | NAME is BASE64, a line each for public-key, version, silent (why it does not answer)
 #         and keys (lines of STATE ID BODY, where STATE is accepted, pending, rejected or denied) / bldr-end
 # Exit:   0; anything else where something is there and cannot be read.
-# Needs:  salt-settings.sh master-link.sh
+# Needs:  salt-settings.sh master-link.sh held-keys.sh
 
 pki=$(pki_dir master)
 
@@ -28,15 +28,6 @@ silent() {
     fi
 }
 
-# keys STATE FOLDER
-keys() {
-    [ -d "$pki/$2" ] || return 0
-    find "$pki/$2" -maxdepth 1 -type f ! -name '.*' -exec awk -v state="$1" '
-        FNR == 1 { if (body) print state, id, body; id = FILENAME; sub(/.*\//, "", id); body = "" }
-        !/^-----/ { gsub(/[ \t\r]/, ""); body = body $0 }
-        END { if (body) print state, id, body }' {} +
-}
-
 echo bldr-answer
 if [ -e "$pki/master.pub" ]; then
     text=$(base64 -w 0 <"$pki/master.pub")
@@ -46,5 +37,5 @@ else
 fi
 say version "$(salt_version salt-master)"
 say silent "$(silent)"
-say keys "$(keys accepted minions; keys pending minions_pre; keys rejected minions_rejected; keys denied minions_denied)"
+say keys "$(held_keys "$pki")"
 echo bldr-end

@@ -10,7 +10,7 @@ use crate::{
 use async_trait::async_trait;
 use bldr_core::{
     error::{PortError, PortResult},
-    fleet::{HeldKey, Host, PublicKey, Standing},
+    fleet::{HeldKey, HeldKeys, Host, PublicKey, Standing},
     ports::{Change, Masters},
 };
 use std::{
@@ -120,9 +120,24 @@ impl Masters for SshMasters {
     }
 
     async fn forget(&self, host: &Host, keys: &[HeldKey]) -> PortResult<BTreeSet<String>> {
-        let lines: BTreeSet<String> = keys.iter().map(|key| format!("{} {}\n", key.id, key.key.hex())).collect();
-        let text: String = lines.into_iter().collect();
+        let text = listed(keys);
         let limit = self.pool.settings().command_timeout + SALT_ITSELF * 2;
         self.ask(host, script::FORGET, &[&text.len().to_string()], text.as_bytes(), limit, parse::removed).await
     }
+
+    async fn quarantined(&self, host: &Host) -> PortResult<HeldKeys> {
+        self.ask(host, script::QUARANTINED, &[], b"", self.pool.settings().command_timeout, parse::held_keys).await
+    }
+
+    async fn restore(&self, host: &Host, keys: &[HeldKey]) -> PortResult<BTreeSet<String>> {
+        let text = listed(keys);
+        let limit = self.pool.settings().command_timeout;
+        self.ask(host, script::RESTORE, &[&text.len().to_string()], text.as_bytes(), limit, parse::restored).await
+    }
+}
+
+/// A line of `ID SHA256` for each.
+fn listed(keys: &[HeldKey]) -> String {
+    let lines: BTreeSet<String> = keys.iter().map(|key| format!("{} {}\n", key.id, key.key.hex())).collect();
+    lines.into_iter().collect()
 }

@@ -2,7 +2,7 @@
 
 use crate::{error::SshError, script::Answer};
 use bldr_core::{
-    fleet::{HeldKey, Kept, KeyFingerprint, KeyState, NodeFiles, Outlook, PublicKey, Standing},
+    fleet::{HeldKey, HeldKeys, Kept, KeyFingerprint, KeyState, NodeFiles, Outlook, PublicKey, Standing},
     ports::{Change, Proof},
     salt_version::SaltVersion,
 };
@@ -64,9 +64,12 @@ pub(crate) fn standing(answer: &Answer) -> Result<Standing, SshError> {
     let text = answer.text("public-key")?.ok_or(SshError::Absent("there is no master.pub: no salt-master has run there yet"))?;
     let key = PublicKey::from_pem(&text).ok_or_else(|| answer.garbled("master.pub is no public key"))?;
     let silent = lines(answer, "silent")?.into_iter().next();
-    let lines = lines(answer, "keys")?;
-    let keys: Result<_, _> = lines.iter().map(|line| held(line).ok_or_else(|| answer.garbled("a line of it is no key"))).collect();
-    Ok(Standing { key, version: answer.text("version")?.as_deref().and_then(SaltVersion::find), silent, keys: keys? })
+    Ok(Standing { key, version: answer.text("version")?.as_deref().and_then(SaltVersion::find), silent, keys: held_keys(answer)? })
+}
+
+/// What `quarantined.sh` says, and a part of what `standing.sh` does.
+pub(crate) fn held_keys(answer: &Answer) -> Result<HeldKeys, SshError> {
+    lines(answer, "keys")?.iter().map(|line| held(line).ok_or_else(|| answer.garbled("a line of it is no key"))).collect()
 }
 
 /// `STATE ID BODY`
@@ -97,4 +100,9 @@ pub(crate) fn answered(answer: &Answer) -> Result<BTreeSet<String>, SshError> {
 /// What `forget.sh` says: the ids that were removed.
 pub(crate) fn removed(answer: &Answer) -> Result<BTreeSet<String>, SshError> {
     Ok(lines(answer, "removed")?.into_iter().collect())
+}
+
+/// What `restore.sh` says: the ids that were put back.
+pub(crate) fn restored(answer: &Answer) -> Result<BTreeSet<String>, SshError> {
+    Ok(lines(answer, "restored")?.into_iter().collect())
 }

@@ -27,10 +27,12 @@ pub(crate) const CONFIRM: Script = script!("salt-settings.sh" "placing.sh" "mini
 pub(crate) const REVERT: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" "watchdog.sh" => "revert.sh");
 pub(crate) const REHEARSE: Script = script!("salt-settings.sh" "placing.sh" "salt-answer.sh" => "rehearse.sh");
 pub(crate) const HIGHSTATE: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" "salt-answer.sh" => "highstate.sh");
-pub(crate) const STANDING: Script = script!("salt-settings.sh" "master-link.sh" => "standing.sh");
-pub(crate) const ACCEPT: Script = script!("salt-settings.sh" "placing.sh" => "accept.sh");
+pub(crate) const STANDING: Script = script!("salt-settings.sh" "master-link.sh" "held-keys.sh" => "standing.sh");
+pub(crate) const ACCEPT: Script = script!("salt-settings.sh" "placing.sh" "held-keys.sh" => "accept.sh");
 pub(crate) const PING: Script = script!("salt-settings.sh" => "ping.sh");
-pub(crate) const FORGET: Script = script!("salt-settings.sh" "placing.sh" => "forget.sh");
+pub(crate) const FORGET: Script = script!("salt-settings.sh" "placing.sh" "held-keys.sh" => "forget.sh");
+pub(crate) const QUARANTINED: Script = script!("held-keys.sh" => "quarantined.sh");
+pub(crate) const RESTORE: Script = script!("salt-settings.sh" "placing.sh" "held-keys.sh" => "restore.sh");
 
 /// What a script ends with where a person has to decide something first.
 const DECLINED: u32 = 66;

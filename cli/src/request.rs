@@ -35,6 +35,8 @@ pub enum Request {
     Share(Share),
     /// Re-master.
     Remaster(Remaster),
+    /// Something about the keys a master holds.
+    Keys(Keys),
     /// Fetch a file from a node.
     Download(Download),
     /// Place a file on a node.
@@ -73,6 +75,26 @@ impl Request {
             _ => User::Bootstrap,
         }
     }
+}
+
+/// Whose keys, and what about them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys {
+    /// What to do.
+    pub task: KeysTask,
+    /// Of this master; else of the one in charge.
+    pub master: Option<StackName>,
+}
+
+/// What to do about keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeysTask {
+    /// List them.
+    List,
+    /// List those that nobody needs any more.
+    Orphans,
+    /// Put the removed key of this minion back, or all.
+    Restore(String),
 }
 
 /// Which file to fetch.
@@ -273,6 +295,12 @@ pub fn meant(given: &Given, terminal: &mut Terminal) -> Result<Request, Exit> {
             Request::Remaster(words.remaster(scope, 1)?)
         }
         "master.remaster_all" => Request::Remaster(words.remaster(Scope::Fleet, 0)?),
+        "keys.list" => Request::Keys(Keys { task: KeysTask::List, master: words.name(words.optional(0))? }),
+        "keys.orphans" => Request::Keys(Keys { task: KeysTask::Orphans, master: words.name(words.optional(0))? }),
+        "keys.restore" => {
+            let task = KeysTask::Restore(words.required(0)?);
+            Request::Keys(Keys { task, master: words.name(words.optional(1))? })
+        }
         "download_file" => Request::Download(Download {
             which: words.which(0)?,
             path: words.required(1)?,

@@ -89,6 +89,13 @@ const STACK: Positional =
     Positional { name: "stack", shows: "STACK", about: "a stack: PROJECT--INSTANCE", example: "harbor--ci", required: true };
 const NEW_MASTER: Positional =
     Positional { name: "master", shows: "NEWMASTER", about: "the stack of the new master", example: "master-server--b", required: true };
+const MASTER: Positional = Positional {
+    name: "master",
+    shows: "MASTER",
+    about: "the stack of a master; else the one in charge",
+    example: "master-server--a",
+    required: false,
+};
 const REVISION: Positional = Positional {
     name: "revision",
     shows: "REVISION",
@@ -235,6 +242,31 @@ pub const TASKS: &[Task] = &[
                of its project. Ctrl-C stops after the stacks in flight; a second one stops at once.",
         positionals: &[NEW_MASTER],
         options: REMASTER_OPTIONS,
+    },
+    Task {
+        name: "keys.list",
+        about: "list the keys that a master holds, and those that were removed from it",
+        more: "",
+        positionals: &[MASTER],
+        options: &[],
+    },
+    Task {
+        name: "keys.orphans",
+        about: "list the keys of a master whose stack is no more",
+        more: "A stack that has an instance in whatever state is alive. One that has only a context may be in another region, and keeps its \
+               keys; so does an id that is no node's name.",
+        positionals: &[MASTER],
+        options: &[],
+    },
+    Task {
+        name: "keys.restore",
+        about: "put a removed key of a master back",
+        more: "As what it was when it was removed: accepted, waiting, or refused. Nothing is put in the place of another key.",
+        positionals: &[
+            Positional { name: "id", shows: "ID", about: "a minion's id, or all", example: "harbor--ci--1", required: true },
+            MASTER,
+        ],
+        options: &[],
     },
     Task {
         name: "start",

@@ -110,3 +110,36 @@ fn a_made_up_node_has_no_shell_and_says_where_its_files_are() {
     let ran = bldr.run("ssh:harbor--ci");
     assert!(ran.code == 3 && ran.err.contains(NODE), "{ran:?}");
 }
+
+#[test]
+fn orphans_are_the_keys_of_stacks_that_are_no_more_and_removed_keys_come_back() {
+    let bldr = Bldr::new();
+    bldr.ask("stacks");
+    let keys = ".bldr/sandbox/nodes/master-server--a--1/etc/salt/pki/master/minions";
+    let key = |body: &str| format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n");
+    bldr.write(&format!("{keys}/gone--ci--1"), &key("Z29uZQ=="));
+    bldr.write(&format!("{keys}/monitor"), &key("bW9u"));
+    let whose = |task: &str| {
+        let said = bldr.ask(task).object();
+        let keys = said["keys"].as_array().unwrap().clone();
+        keys.into_iter()
+            .map(|key| (key["id"].as_str().unwrap().to_owned(), key["belongs"].as_str().unwrap().to_owned()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(whose("keys.orphans"), [("gone--ci--1".into(), "nobody".into())]);
+    let all = whose("keys.list:master-server--a");
+    assert!(all.contains(&("monitor".into(), "stranger".into())) && all.contains(&("harbor--ci--1".into(), "stack".into())), "{all:?}");
+
+    // A re-mastering removes the key from the old master, and keeps it there.
+    assert_eq!(bldr.run("master.remaster:harbor--ci,master-server--b").code, 0);
+    let kept = bldr.ask("keys.list:master-server--a").object()["quarantine"].clone();
+    assert_eq!((kept.as_array().unwrap().len(), &kept[0]["id"], &kept[0]["state"]), (1, &json!("harbor--ci--1"), &json!("accepted")));
+    let ran = bldr.run("keys.restore:harbor--cj--1");
+    assert!(ran.code == 3 && ran.err.contains("did you mean 'harbor--ci--1'?"), "{ran:?}");
+    let ran = bldr.run("keys.restore:harbor--ci--1");
+    assert_eq!((ran.code, ran.out.as_str()), (0, "harbor--ci--1\n"), "{ran:?}");
+    assert!(bldr.read(&format!("{keys}/harbor--ci--1")).starts_with("-----BEGIN"));
+    assert_eq!(bldr.ask("keys.restore:all").object()["restored"], json!([]));
+    let ran = bldr.run("keys.list:harbor--ci");
+    assert!(ran.code == 3 && ran.err.contains("harbor--ci is no master"), "{ran:?}");
+}

@@ -434,6 +434,12 @@ impl Fleet {
         let stacks = crate::precedence::ordered(self.stacks.keys()).into_iter().filter_map(|name| self.stacks.get(name));
         stacks.filter(|stack| !stack.nodes.is_empty()).collect()
     }
+    /// The master in charge: the pinned one where it is there, else the first.
+    pub fn preferred_master(&self, pin: Option<&StackName>) -> Option<&Stack> {
+        let masters = self.masters();
+        let pinned = masters.iter().copied().find(|master| Some(&master.name) == pin);
+        pinned.or(masters.first().copied())
+    }
     /// The master that has this address: a private one, or the one it is reached by.
     pub fn master_at(&self, address: &str) -> Option<&Stack> {
         let has = |node: &Node| [&node.private, &node.reach].into_iter().flatten().any(|own| own.as_str() == address);

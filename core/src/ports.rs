@@ -10,7 +10,7 @@ use crate::{
     address::MasterAddress,
     error::PortResult,
     event::{Event, RunId},
-    fleet::{Ec2Id, Evidence, HeldKey, Host, Instance, NodeFiles, Outlook, PublicKey, Standing, Timestamp},
+    fleet::{Ec2Id, Evidence, HeldKey, HeldKeys, Host, Instance, NodeFiles, Outlook, PublicKey, Standing, Timestamp},
     name::{NodeName, StackName},
     project::Projects,
 };
@@ -207,6 +207,11 @@ pub trait Masters: Send + Sync {
     /// Removes these keys, those of them that it holds, all in one go. They are kept on its machine, for root alone, in
     /// `/var/lib/bldr/quarantine/`. A key that differs under the same id stays. Returns the ids that were removed.
     async fn forget(&self, host: &Host, keys: &[HeldKey]) -> PortResult<BTreeSet<String>>;
+    /// The keys that were removed by [`Masters::forget`] and are kept, each with what the master made of it then.
+    async fn quarantined(&self, host: &Host) -> PortResult<HeldKeys>;
+    /// Puts removed keys back, each as what it was: a key that waited to be accepted waits again. `Conflict`, and nothing
+    /// changed, where the master holds another key under one of the ids by now. Returns the ids that were put back.
+    async fn restore(&self, host: &Host, keys: &[HeldKey]) -> PortResult<BTreeSet<String>>;
 }
 
 /// Some of a file's bytes.

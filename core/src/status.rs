@@ -84,9 +84,7 @@ pub type Answers = BTreeMap<StackName, BTreeSet<String>>;
 /// The master a stack should be on: the one whose address its project file names, else the pinned one, else the first.
 pub fn meant<'a>(fleet: &'a Fleet, projects: &Projects, stack: &StackName, pin: Option<&StackName>) -> Option<&'a StackName> {
     let named = projects.shared_master(stack).and_then(|address| fleet.master_at(&address));
-    let masters = fleet.masters();
-    let pinned = || masters.iter().copied().find(|master| Some(&master.name) == pin);
-    named.or_else(pinned).or(masters.first().copied()).map(|master| &master.name)
+    named.or_else(|| fleet.preferred_master(pin)).map(|master| &master.name)
 }
 
 /// A row for each node of a stack, with regard to the master it should be on.

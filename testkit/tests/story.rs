@@ -464,7 +464,7 @@ mod join_or_revert {
         assert_eq!(allegiance(&world, NODE), on(B));
         assert!(accepted(&world, NEW_MASTER, NODE));
         assert!(!accepted(&world, OLD_MASTER, NODE), "the old master no longer holds its key");
-        let kept = world.machines.file(OLD_MASTER, &format!("{}/{NODE}", path::QUARANTINE)).unwrap();
+        let kept = world.machines.file(OLD_MASTER, &format!("{}/minions/{NODE}", path::QUARANTINE)).unwrap();
         assert_eq!(kept, world.machines.file(NODE, path::MINION_KEY).unwrap());
     }
 

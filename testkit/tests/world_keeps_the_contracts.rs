@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use bldr_core::{
     address::MasterAddress,
     fleet::{Ec2Id, Host, InstanceState, PublicKey},
-    ports::{Clock, Inventory, Minions, Power},
+    ports::{Clock, Inventory, Masters, Minions, Power},
 };
 use bldr_testkit::{
     clock::ManualClock,
@@ -146,6 +146,31 @@ impl contract::minions::Bench for SimulatedNode {
 #[tokio::test]
 async fn minions() {
     contract::minions::suite(&SimulatedNode(World::new(&FleetSpec::of(&["harbor--ci"])).unwrap())).await;
+}
+
+struct SimulatedMaster(World);
+
+const MASTER: &str = "master-server--b--1";
+
+#[async_trait]
+impl contract::masters::Bench for SimulatedMaster {
+    fn masters(&self) -> &dyn Masters {
+        &self.0.machines
+    }
+    fn host(&self) -> Host {
+        Host { node: MASTER.parse().unwrap(), address: self.0.machines.get(MASTER).unwrap().private.unwrap() }
+    }
+    async fn put(&self, path: &str, content: Option<&str>) {
+        self.0.machines.keep(MASTER, path, content).unwrap();
+    }
+    async fn get(&self, path: &str) -> Option<String> {
+        self.0.machines.file(MASTER, path).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn masters() {
+    contract::masters::suite(&SimulatedMaster(World::new(&FleetSpec::of(&["harbor--ci"])).unwrap())).await;
 }
 
 #[tokio::test]

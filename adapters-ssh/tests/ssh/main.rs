@@ -6,6 +6,7 @@
 mod host_keys;
 mod lifecycle;
 mod logins;
+mod masters;
 mod nodes;
 mod scripts;
 mod server;

@@ -6,7 +6,7 @@ use bldr_adapters_ssh::{Pool, SshMasters, SshMinions, SshSettings, SshShell, Tra
 use bldr_core::{
     address::MasterAddress,
     error::PortErrorKind,
-    fleet::{HeldKey, HeldKeys, Host, KeyState, PublicKey},
+    fleet::{HeldKeys, Host, PublicKey},
     ports::{Change, Existing, Heard, HighstateMode, Masters, Minions, Proof, Repointing, Shell},
 };
 use bldr_testkit::contract::{
@@ -15,16 +15,16 @@ use bldr_testkit::contract::{
 };
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
-const KEY: &str = "-----BEGIN PUBLIC KEY-----\nbmV3IG1hc3Rlcg==\n-----END PUBLIC KEY-----\n";
+pub const KEY: &str = "-----BEGIN PUBLIC KEY-----\nbmV3IG1hc3Rlcg==\n-----END PUBLIC KEY-----\n";
 
-struct Node {
-    server: Server,
+pub struct Node {
+    pub server: Server,
     minions: SshMinions,
-    pool: Pool,
+    pub pool: Pool,
 }
 
 impl Node {
-    fn new(transport: Transport, user: &str) -> Self {
+    pub fn new(transport: Transport, user: &str) -> Self {
         let server = Server::start();
         let pki = server.inside("/etc/salt/pki/minion");
         fs::create_dir_all(&pki).unwrap();
@@ -42,7 +42,7 @@ impl Node {
         self.put(TRUSTED, Some(&KEY.replace("bmV3", "b2xk"))).await;
     }
 
-    fn mode(&self, path: &str) -> u32 {
+    pub fn mode(&self, path: &str) -> u32 {
         fs::metadata(self.server.inside(path)).unwrap().permissions().mode() & 0o7777
     }
 }
@@ -336,36 +336,6 @@ async fn a_master_says_how_it_stands() {
     assert_eq!((standing.key, standing.keys), (node.master_key(), HeldKeys::default()));
     assert_eq!(standing.version.unwrap().to_string(), "3008.3");
     assert!(standing.silent.unwrap().contains("does not answer at ports 4505 and 4506 of 127.0.0.1"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn keys_are_accepted_and_forgotten_by_id_and_body() {
-    let node = Node::new(Transport::Thrussh, "root");
-    let masters = SshMasters::new(node.pool.clone());
-    let key = |body: &str| PublicKey::from_pem(&KEY.replace("bmV3", body)).unwrap();
-    node.put("/etc/salt/pki/master/master.pub", Some(KEY)).await;
-    node.put("/etc/salt/pki/master/minions_pre/harbor--ci--1", Some(key("bWlu").pem())).await;
-    assert_eq!(masters.accept(&host(1), "harbor--ci--1", &key("bWlu")).await.unwrap(), Change::Made);
-    assert_eq!(masters.accept(&host(1), "harbor--ci--1", &key("bWlu")).await.unwrap(), Change::NotNeeded);
-    assert_eq!(node.get("/etc/salt/pki/master/minions_pre/harbor--ci--1").await, None);
-    assert_eq!(masters.accept(&host(1), "harbor--ci--1", &key("b3Ro")).await.unwrap_err().kind, PortErrorKind::Conflict);
-    node.put("/etc/salt/pki/master/minions_rejected/quill--ci--1", Some(key("bWlu").pem())).await;
-    assert_eq!(masters.accept(&host(1), "quill--ci--1", &key("bWlu")).await.unwrap_err().kind, PortErrorKind::Conflict);
-    node.put("/etc/salt/pki/master/minions/ferry--ci--1", Some(key("b3Ro").pem())).await;
-
-    let held = masters.read(&host(1)).await.unwrap().keys;
-    let known: Vec<_> = held.iter().map(|held| (&*held.id, held.state)).collect();
-    assert_eq!(known, [("ferry--ci--1", KeyState::Accepted), ("harbor--ci--1", KeyState::Accepted), ("quill--ci--1", KeyState::Rejected)]);
-    assert!(held.iter().all(|held| held.key == key(if &*held.id == "ferry--ci--1" { "b3Ro" } else { "bWlu" }).fingerprint()));
-    // Of ferry--ci--1 it holds another key than the one that is to be forgotten.
-    let told: Vec<_> = held.iter().map(|held| HeldKey { key: key("bWlu").fingerprint(), ..held.clone() }).collect();
-    let removed = masters.forget(&host(1), &told).await.unwrap();
-    assert_eq!(removed.iter().map(String::as_str).collect::<Vec<_>>(), ["harbor--ci--1", "quill--ci--1"]);
-    assert_eq!(node.server.calls("salt-key"), ["--yes --delete=harbor--ci--1,quill--ci--1"], "one go, one rotation");
-    assert_eq!(node.get("/var/lib/bldr/quarantine/harbor--ci--1").await.as_deref(), Some(key("bWlu").pem()));
-    assert_eq!(node.mode("/var/lib/bldr/quarantine"), 0o700);
-    assert_eq!(masters.forget(&host(1), &told).await.unwrap().len(), 0);
-    assert_eq!(node.server.calls("salt-key").len(), 1, "nothing to remove, nothing to rotate");
 }
 
 #[tokio::test(flavor = "multi_thread")]

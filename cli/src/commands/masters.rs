@@ -77,15 +77,14 @@ fn text(masters: &[MasterView], now: Timestamp) -> String {
 
 fn views(fleet: &Fleet, pin: Option<&StackName>) -> Vec<MasterView> {
     let masters = fleet.masters();
-    let pinned = pin.filter(|pin| masters.iter().any(|master| master.name == **pin));
-    let first = masters.first().map(|master| &master.name);
-    let why = if pinned.is_some() { "pinned by settings.yaml" } else { "first by the text of its instance id" };
+    let in_charge = fleet.preferred_master(pin).map(|master| &master.name);
+    let why = if in_charge == pin { "pinned by settings.yaml" } else { "first by the text of its instance id" };
     masters
         .iter()
         .map(|master| {
             let node = master.nodes.iter().find(|node| node.state == InstanceState::Running).or(master.nodes.first());
             let address = node.and_then(|node| node.private.as_ref()).map(ToString::to_string);
-            let preferred = pinned.or(first) == Some(&master.name);
+            let preferred = in_charge == Some(&master.name);
             MasterView {
                 name: master.name.clone(),
                 state: master.state(),

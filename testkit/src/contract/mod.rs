@@ -5,6 +5,7 @@ pub mod context_store;
 pub mod inventory;
 pub mod journal;
 pub mod lock;
+pub mod masters;
 pub mod minions;
 pub mod shared_address;
 pub mod shell;

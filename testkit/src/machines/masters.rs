@@ -11,23 +11,43 @@ use bldr_core::{
 use std::{collections::BTreeSet, time::Duration};
 
 const FOLDERS: [(&str, KeyState); 4] = [
-    (path::ACCEPTED, KeyState::Accepted),
-    (path::PENDING, KeyState::Pending),
-    (path::REJECTED, KeyState::Rejected),
-    (path::DENIED, KeyState::Denied),
+    ("minions", KeyState::Accepted),
+    ("minions_pre", KeyState::Pending),
+    ("minions_rejected", KeyState::Rejected),
+    ("minions_denied", KeyState::Denied),
 ];
 
 impl Machines {
     fn held(&self, master: &str) -> PortResult<HeldKeys> {
+        self.keys_below(master, path::MASTER_PKI)
+    }
+
+    fn keys_below(&self, master: &str, place: &str) -> PortResult<HeldKeys> {
         let mut held = Vec::new();
         for (folder, state) in FOLDERS {
-            for id in self.list(master, folder)? {
-                if let Some(key) = self.file(master, &format!("{folder}/{id}"))?.as_deref().and_then(PublicKey::from_pem) {
+            for id in self.list(master, &format!("{place}/{folder}"))? {
+                if let Some(key) = self.file(master, &format!("{place}/{folder}/{id}"))?.as_deref().and_then(PublicKey::from_pem) {
                     held.push(HeldKey { id: id.into(), state, key: key.fingerprint() });
                 }
             }
         }
         Ok(held.into_iter().collect())
+    }
+}
+
+impl Machines {
+    fn move_keys<'k>(&self, name: &str, keys: impl Iterator<Item = &'k HeldKey>, from: &str, to: &str) -> PortResult<BTreeSet<String>> {
+        let mut moved = BTreeSet::new();
+        for key in keys {
+            for (folder, _) in FOLDERS.iter().filter(|(_, state)| *state == key.state) {
+                let file = |place| format!("{place}/{folder}/{}", key.id);
+                let content = self.file(name, &file(from))?;
+                self.keep(name, &file(to), content.as_deref())?;
+                self.keep(name, &file(from), None)?;
+                moved.insert(key.id.to_string());
+            }
+        }
+        Ok(moved)
     }
 }
 
@@ -76,16 +96,26 @@ impl Masters for Machines {
     async fn forget(&self, host: &Host, keys: &[HeldKey]) -> PortResult<BTreeSet<String>> {
         let name = self.enter(host).await?;
         let held = self.held(&name)?;
-        let mut removed = BTreeSet::new();
-        for (folder, state) in FOLDERS {
-            for key in held.iter().filter(|held| held.state == state && keys.iter().any(|key| key.id == held.id && key.key == held.key)) {
-                let file = format!("{folder}/{}", key.id);
-                let content = self.file(&name, &file)?;
-                self.keep(&name, &format!("{}/{}", path::QUARANTINE, key.id), content.as_deref())?;
-                self.keep(&name, &file, None)?;
-                removed.insert(key.id.to_string());
-            }
+        let meant = |held: &HeldKey| keys.iter().any(|key| key.id == held.id && key.key == held.key);
+        // Salt removes by id: where another key is held under it too, neither is touched.
+        let whole = |held_key: &HeldKey| held.under(&held_key.id).iter().all(meant);
+        self.move_keys(&name, held.iter().filter(|key| whole(key)), path::MASTER_PKI, path::QUARANTINE)
+    }
+
+    async fn quarantined(&self, host: &Host) -> PortResult<HeldKeys> {
+        let name = self.enter(host).await?;
+        self.keys_below(&name, path::QUARANTINE)
+    }
+
+    async fn restore(&self, host: &Host, keys: &[HeldKey]) -> PortResult<BTreeSet<String>> {
+        let name = self.enter(host).await?;
+        let held = self.held(&name)?;
+        if let Some(key) = keys.iter().find(|key| held.under(&key.id).iter().any(|held| held.key != key.key)) {
+            let problem = format!("it holds another key under the id '{}' by now", key.id);
+            return Err(PortError::new(PortErrorKind::Conflict, host.node.to_string(), problem));
         }
-        Ok(removed)
+        let kept = self.keys_below(&name, path::QUARANTINE)?;
+        let meant = |kept: &&HeldKey| keys.iter().any(|key| key.id == kept.id && key.key == kept.key);
+        self.move_keys(&name, kept.iter().filter(meant), path::QUARANTINE, path::MASTER_PKI)
     }
 }

@@ -38,6 +38,8 @@ pub mod path {
     pub const MINION_KEY: &str = "/etc/salt/pki/minion/minion.pub";
     /// A master's public key.
     pub const MASTER_KEY: &str = "/etc/salt/pki/master/master.pub";
+    /// The folder of a master's folders of keys.
+    pub const MASTER_PKI: &str = "/etc/salt/pki/master";
     /// The folder of the keys a master has accepted, one file a minion.
     pub const ACCEPTED: &str = "/etc/salt/pki/master/minions";
     /// Keys that wait for somebody to accept them.

@@ -1,0 +1,53 @@
+#!/bin/sh
+# Puts keys of minions back that were removed: each is again what it was to Salt, accepted or not.
+#
+# Input:  BYTES; lines of ID SHA256 on standard input, the checksum that of the key's body.
+# Output: bldr-answer / restored absent | restored is BASE64, the ids of those that were there, one a line / bldr-end
+# Exit:   0; 65 the input came in short, 67 another key is held under one of the ids by now, said on standard error: nothing was
+#         changed.
+# Needs:  salt-settings.sh placing.sh held-keys.sh
+# shellcheck disable=SC2154 # some are set by what stands in front
+
+pki=$(pki_dir master)
+quarantine=$state/quarantine
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+trap 'exit 129' HUP INT TERM
+take_input "$work/keys" "$1"
+sum_of() {
+    key_body "$1" | sha256sum | cut -d ' ' -f 1
+}
+
+: >"$work/found"
+while read -r id sum; do
+    plain_id "$id" || continue
+    for folder in $folders; do
+        held=$pki/$folder/$id
+        if [ -f "$held" ] && [ "$(sum_of "$held")" != "$sum" ]; then
+            echo "bldr: it holds another key under the id '$id' by now ($held)" >&2
+            exit 67
+        fi
+        kept=$quarantine/$folder/$id
+        if [ -f "$kept" ] && [ "$(sum_of "$kept")" = "$sum" ]; then
+            printf '%s %s\n' "$folder" "$id" >>"$work/found"
+        fi
+    done
+done <"$work/keys"
+while read -r folder id; do
+    ensure_folder "$pki/$folder" 0700
+    new=$(beside "$pki/$folder/$id")
+    cat -- "$quarantine/$folder/$id" >"$new"
+    chmod 0644 -- "$new"
+    # salt-master may run as a user of its own.
+    chown --reference="$pki/$folder" -- "$new"
+    settle "$pki/$folder/$id"
+    rm -f -- "$quarantine/$folder/$id"
+done <"$work/found"
+sync -- "$state"
+echo bldr-answer
+if [ -s "$work/found" ]; then
+    printf 'restored is %s\n' "$(cut -d ' ' -f 2 <"$work/found" | sort -u | base64 -w 0)"
+else
+    echo 'restored absent'
+fi
+echo bldr-end

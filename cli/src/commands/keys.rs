@@ -1,0 +1,150 @@
+//! `keys.list`, `keys.orphans`, `keys.restore`: whose keys does a master hold, who needs them no more, and which come back?
+
+use super::{Session, fleet_lock::Held, named};
+use crate::{
+    exit::{Code, Exit},
+    nearest::did_you_mean,
+    request::{Keys, KeysTask},
+    screen::table::Table,
+    wiring::Ports,
+};
+use bldr_core::{
+    fleet::{Fleet, HeldKey, HeldKeys, Host, KeyState, Node, Stack},
+    name::StackName,
+    orphans::{Belongs, belongs},
+    survey::{Depth, survey},
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+#[derive(Serialize)]
+struct KeyView<'a> {
+    id: &'a str,
+    state: KeyState,
+    key: String,
+    belongs: &'static str,
+}
+
+#[derive(Serialize)]
+struct KeysView<'a> {
+    master: &'a StackName,
+    keys: Vec<KeyView<'a>>,
+    quarantine: Vec<KeyView<'a>>,
+}
+
+#[derive(Serialize)]
+struct RestoredView<'a> {
+    master: &'a StackName,
+    restored: Vec<String>,
+}
+
+/// Does it.
+///
+/// # Errors
+/// A master that is not there, does not run or cannot be asked; keys that nobody has removed, or whose place is taken.
+pub async fn run(wanted: &Keys, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
+    let fleet = survey(&ports.sources(&session.place), |_| Depth::Context).await.map_err(Exit::blind)?;
+    let (master, host) = asked(wanted, &fleet, session)?;
+    match &wanted.task {
+        KeysTask::List => list(&master, &host, |_| true, ports, session).await,
+        KeysTask::Orphans => {
+            list(&master, &host, |belongs| matches!(belongs, Belongs::ToNobody | Belongs::ToAContext), ports, session).await
+        }
+        KeysTask::Restore(what) => {
+            let held = Held::take(&ports.stores, session).await?;
+            let ended = restore(&master, &host, what, ports, session).await;
+            held.release(session, ended).await
+        }
+    }
+}
+
+/// The master that was named, else the one in charge; and where it can be asked.
+fn asked(wanted: &Keys, fleet: &Fleet, session: &Session) -> Result<(StackName, Host), Exit> {
+    let master: &Stack = match &wanted.master {
+        Some(name) if !name.is_master() => {
+            return Err(Exit::refused(format!("{name} is no master: those are stacks of the project 'master-server'")));
+        }
+        Some(name) => named::stack(fleet, name)?,
+        None => {
+            let none = || Exit::refused(format!("there is no master in {}", fleet.region));
+            fleet.preferred_master(session.place.settings.master.as_ref()).ok_or_else(none)?
+        }
+    };
+    let host = master.running().and_then(Node::host);
+    let host = host.ok_or_else(|| Exit::refused(format!("{} does not run, so it cannot be asked", master.name)))?;
+    Ok((master.name.clone(), host))
+}
+
+async fn list(master: &StackName, host: &Host, shown: impl Fn(Belongs) -> bool, ports: &Ports, session: &Session) -> Result<Code, Exit> {
+    let keys = ports.masters.read(host).await?.keys;
+    let quarantine = ports.masters.quarantined(host).await?;
+    // Listed after the keys were read: a minion that has come in between has its stack in it.
+    let fleet = survey(&ports.sources(&session.place), |_| Depth::Context).await.map_err(Exit::blind)?;
+    let of = |key: &HeldKey| belongs(key, &fleet);
+    let view = KeysView { master, keys: views(&keys, of, &shown), quarantine: views(&quarantine, of, |_| true) };
+    session.screen.result(|| text(&view), &view);
+    let kept = view.quarantine.len();
+    if kept > 0 {
+        session
+            .screen
+            .note(&format!("{kept} removed keys are kept on {master}; `bldr keys.restore:ID` or `keys.restore:all` puts them back"));
+    }
+    Ok(Code::Done)
+}
+
+fn views<'a>(keys: &'a HeldKeys, of: impl Fn(&HeldKey) -> Belongs, shown: impl Fn(Belongs) -> bool) -> Vec<KeyView<'a>> {
+    let keys = keys.iter().map(|key| (key, of(key))).filter(|(_, belongs)| shown(*belongs));
+    keys.map(|(key, belongs)| KeyView { id: &key.id, state: key.state, key: key.key.to_string(), belongs: word(belongs) }).collect()
+}
+
+fn word(belongs: Belongs) -> &'static str {
+    match belongs {
+        Belongs::ToAStack => "stack",
+        Belongs::ToAContext => "context",
+        Belongs::ToAStranger => "stranger",
+        Belongs::ToNobody => "nobody",
+    }
+}
+
+fn text(view: &KeysView) -> String {
+    let mut table = Table::new(["MINION", "STATE", "KEY", "BELONGS TO"]);
+    for (view, kept) in view.keys.iter().map(|view| (view, "")).chain(view.quarantine.iter().map(|view| (view, ", removed"))) {
+        let whose = match view.belongs {
+            "stack" => "a stack",
+            "context" => "a context without an instance here: kept",
+            "stranger" => "no node: kept",
+            _ => "no stack that there is",
+        };
+        table.row([view.id.to_owned(), format!("{}{kept}", state(view.state)), view.key.clone(), whose.to_owned()]);
+    }
+    table.to_string()
+}
+
+fn state(state: KeyState) -> &'static str {
+    match state {
+        KeyState::Accepted => "accepted",
+        KeyState::Pending => "pending",
+        KeyState::Rejected => "rejected",
+        KeyState::Denied => "denied",
+    }
+}
+
+async fn restore(master: &StackName, host: &Host, what: &str, ports: &Ports, session: &Session) -> Result<Code, Exit> {
+    let kept = ports.masters.quarantined(host).await?;
+    let mut ids: BTreeMap<&str, Vec<HeldKey>> = BTreeMap::new();
+    for key in kept.iter().filter(|key| what == "all" || *key.id == *what) {
+        ids.entry(&key.id).or_default().push(key.clone());
+    }
+    if ids.is_empty() && what != "all" {
+        let guess = did_you_mean(what, kept.iter().map(|key| &*key.id));
+        return Err(Exit::refused(format!("{master} keeps no removed key of '{what}'{guess}"))
+            .line("nothing was changed; `bldr keys.list` lists what it keeps"));
+    }
+    let keys: Vec<HeldKey> = ids.into_values().flatten().collect();
+    let restored = ports.masters.restore(host, &keys).await.map_err(|error| Exit::from(error).line("nothing was changed"))?;
+    let view = RestoredView { master, restored: restored.into_iter().collect() };
+    let text = || view.restored.iter().map(|id| format!("{id}\n")).collect();
+    session.screen.result(text, &view);
+    session.screen.note(&format!("{} keys are back on {master}", view.restored.len()));
+    Ok(Code::Done)
+}
