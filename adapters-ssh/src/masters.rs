@@ -9,6 +9,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use bldr_core::{
+    doctor::Workplace,
     error::{PortError, PortResult},
     fleet::{HeldKey, HeldKeys, Host, PublicKey, Standing},
     ports::{Change, Masters},
@@ -45,6 +46,10 @@ struct Waiting {
 const SALT_ITSELF: Duration = Duration::from_secs(60);
 /// An argument of a program may have 128 KiB; these are a few dozen bytes each.
 const IDS_AT_ONCE: usize = 1500;
+
+/// As inspect.sh has it: so many at once, and as long for each.
+const REPOSITORIES_AT_ONCE: usize = 8;
+const REPOSITORY: Duration = Duration::from_secs(30);
 
 impl SshMasters {
     /// Masters that are reached over this pool.
@@ -88,6 +93,17 @@ fn again(error: &PortError) -> PortError {
 impl Masters for SshMasters {
     async fn read(&self, host: &Host) -> PortResult<Standing> {
         self.ask(host, script::STANDING, &[], b"", self.pool.settings().command_timeout, parse::standing).await
+    }
+
+    async fn inspect(&self, host: &Host, repositories: &[String], sample: Option<String>) -> PortResult<Workplace> {
+        // One that has a line break in it is nobody's, and would be two.
+        let text: String = repositories.iter().map(|url| format!("{}\n", url.replace(['\n', '\r'], " "))).collect();
+        let (sample, size) = (sample.unwrap_or_default(), text.len().to_string());
+        let arguments = [sample.as_str(), &size];
+        let rounds = u32::try_from(repositories.len().div_ceil(REPOSITORIES_AT_ONCE)).unwrap_or(u32::MAX);
+        let limit = self.pool.settings().command_timeout + SALT_ITSELF * 2 + REPOSITORY.saturating_mul(rounds);
+        let count = repositories.len();
+        self.ask(host, script::INSPECT, &arguments, text.as_bytes(), limit, |answer| parse::workplace(answer, count)).await
     }
 
     async fn accept(&self, host: &Host, id: &str, key: &PublicKey) -> PortResult<Change> {

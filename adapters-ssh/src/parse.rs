@@ -2,7 +2,8 @@
 
 use crate::{error::SshError, script::Answer};
 use bldr_core::{
-    fleet::{HeldKey, HeldKeys, Kept, KeyFingerprint, KeyState, NodeFiles, Outlook, PublicKey, Standing},
+    doctor::{Content, Disk, Pillar, Root, Workplace},
+    fleet::{HeldKey, HeldKeys, Kept, KeyFingerprint, KeyState, NodeFiles, Outlook, PublicKey, Standing, Timestamp},
     ports::{Change, Proof},
     salt_version::SaltVersion,
 };
@@ -105,4 +106,68 @@ pub(crate) fn removed(answer: &Answer) -> Result<BTreeSet<String>, SshError> {
 /// What `restore.sh` says: the ids that were put back.
 pub(crate) fn restored(answer: &Answer) -> Result<BTreeSet<String>, SshError> {
     Ok(lines(answer, "restored")?.into_iter().collect())
+}
+
+/// What `inspect.sh` says, of so many repositories.
+pub(crate) fn workplace(answer: &Answer, repositories: usize) -> Result<Workplace, SshError> {
+    let number = |name| answer.required(name)?.parse::<u64>().map_err(|_| answer.garbled("a number of it is none"));
+    let disks = lines(answer, "disks")?
+        .iter()
+        .map(|line| disk(line).ok_or_else(|| answer.garbled("a line of it is no disk")))
+        .collect::<Result<_, _>>()?;
+    let roots = lines(answer, "roots")?
+        .iter()
+        .map(|line| root(line).ok_or_else(|| answer.garbled("a line of it is no folder")))
+        .collect::<Result<_, _>>()?;
+    let mut readable = vec![Some("it was not asked".to_owned()); repositories];
+    for line in lines(answer, "repositories")? {
+        let (at, why) = repository(&line).ok_or_else(|| answer.garbled("a line of it is no repository"))?;
+        *readable.get_mut(at).ok_or_else(|| answer.garbled("it tells of a repository that nobody asked about"))? = why;
+    }
+    Ok(Workplace {
+        now: Timestamp(i64::try_from(number("now")?.saturating_mul(1000)).unwrap_or(i64::MAX)),
+        // Salt takes what is no number for its default.
+        threads: number("threads").unwrap_or(5),
+        processors: number("processors")?,
+        disks,
+        roots,
+        repositories: readable,
+        pillar: match answer.required("pillar")? {
+            "rendered" => Pillar::Rendered,
+            "errors" => Pillar::Errors,
+            "failed" => Pillar::Failed,
+            _ => Pillar::Unasked,
+        },
+    })
+}
+
+/// `MOUNT FREE-KIB USED-PERCENT`
+fn disk(line: &str) -> Option<Disk> {
+    let (rest, used) = line.rsplit_once(' ')?;
+    let (mount, free) = rest.rsplit_once(' ')?;
+    Some(Disk { mount: mount.into(), free_kib: free.parse().ok()?, used_percent: used.parse().ok()? })
+}
+
+/// `PATH CONTENT`
+fn root(line: &str) -> Option<Root> {
+    let (path, content) = line.rsplit_once(' ')?;
+    let content = match content {
+        "files" => Content::Files,
+        "empty" => Content::Nothing,
+        "missing" => Content::Missing,
+        _ => return None,
+    };
+    Some(Root { path: path.into(), content })
+}
+
+/// `NUMBER yes`, `NUMBER no WHY`: where it stands in the list, and why it cannot be read.
+fn repository(line: &str) -> Option<(usize, Option<String>)> {
+    let (number, said) = line.split_once(' ')?;
+    let at = number.parse::<usize>().ok()?.checked_sub(1)?;
+    match said.split_once(' ').unwrap_or((said, "")) {
+        ("yes", _) => Some((at, None)),
+        ("no", "") => Some((at, Some("git does not say why".into()))),
+        ("no", why) => Some((at, Some(why.into()))),
+        _ => None,
+    }
 }

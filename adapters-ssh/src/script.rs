@@ -31,6 +31,7 @@ pub(crate) const STANDING: Script = script!("salt-settings.sh" "master-link.sh" 
 pub(crate) const ACCEPT: Script = script!("salt-settings.sh" "placing.sh" "held-keys.sh" => "accept.sh");
 pub(crate) const PING: Script = script!("salt-settings.sh" => "ping.sh");
 pub(crate) const FORGET: Script = script!("salt-settings.sh" "placing.sh" "held-keys.sh" => "forget.sh");
+pub(crate) const INSPECT: Script = script!("salt-settings.sh" "placing.sh" => "inspect.sh");
 pub(crate) const QUARANTINED: Script = script!("held-keys.sh" => "quarantined.sh");
 pub(crate) const RESTORE: Script = script!("salt-settings.sh" "placing.sh" "held-keys.sh" => "restore.sh");
 

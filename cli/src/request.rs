@@ -35,6 +35,8 @@ pub enum Request {
     Share(Share),
     /// Re-master.
     Remaster(Remaster),
+    /// Say whether a master is fit: this one, else the one in charge.
+    Doctor(Option<StackName>),
     /// Something about the keys a master holds.
     Keys(Keys),
     /// Fetch a file from a node.
@@ -295,6 +297,7 @@ pub fn meant(given: &Given, terminal: &mut Terminal) -> Result<Request, Exit> {
             Request::Remaster(words.remaster(scope, 1)?)
         }
         "master.remaster_all" => Request::Remaster(words.remaster(Scope::Fleet, 0)?),
+        "master.doctor" => Request::Doctor(words.name(words.optional(0))?),
         "keys.list" => Request::Keys(Keys { task: KeysTask::List, master: words.name(words.optional(0))? }),
         "keys.orphans" => Request::Keys(Keys { task: KeysTask::Orphans, master: words.name(words.optional(0))? }),
         "keys.restore" => {

@@ -244,6 +244,15 @@ pub const TASKS: &[Task] = &[
         options: REMASTER_OPTIONS,
     },
     Task {
+        name: "master.doctor",
+        about: "say whether a master is fit to take over: a line a check, ok, warning or no, with what to do",
+        more: "Whether its salt-master answers, it can read the private repository, the configuration and every formula, has states, renders \
+               a pillar, has room, time and threads; and whether a minion of each network reaches it and could join. Exit code 1 where any \
+               line says no. Changes nothing.",
+        positionals: &[MASTER],
+        options: &[],
+    },
+    Task {
         name: "keys.list",
         about: "list the keys that a master holds, and those that were removed from it",
         more: "",

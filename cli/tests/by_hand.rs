@@ -143,3 +143,26 @@ fn orphans_are_the_keys_of_stacks_that_are_no_more_and_removed_keys_come_back() 
     let ran = bldr.run("keys.list:harbor--ci");
     assert!(ran.code == 3 && ran.err.contains("harbor--ci is no master"), "{ran:?}");
 }
+
+#[test]
+fn the_doctor_says_what_a_master_lacks_and_what_to_do() {
+    let bldr = Bldr::new();
+    let ran = bldr.ask("master.doctor:master-server--b");
+    let said = ran.object();
+    assert_eq!((ran.code, &said["fit"]), (0, &json!(true)), "{ran:?}");
+    assert!(ran.err.contains("master-server--b is fit to take over"), "{ran:?}");
+    let line = |said: &serde_json::Value, about: &str| {
+        let checks = said["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["about"] == about).unwrap_or_else(|| panic!("{about}: {checks:?}")).clone()
+    };
+    assert_eq!(line(&said, "file_roots")["verdict"], json!("ok"));
+
+    fs::remove_file(bldr.path(".bldr/sandbox/nodes/master-server--b--1/opt/formulas/top.sls")).unwrap();
+    let ran = bldr.ask("master.doctor:master-server--b");
+    assert_eq!((ran.code, &line(&ran.object(), "file_roots")["verdict"]), (1, &json!("no")), "{ran:?}");
+    assert_eq!(bldr.run("stop:master-server--b,yes=yes").code, 0);
+    let ran = bldr.run("master.doctor:master-server--b");
+    assert!(ran.code == 1 && ran.out.contains("`bldr start:master-server--b` starts it"), "{ran:?}");
+    let ran = bldr.run("master.doctor:harbor--ci");
+    assert!(ran.code == 3 && ran.err.contains("harbor--ci is no master"), "{ran:?}");
+}

@@ -8,6 +8,7 @@ use bldr_core::{build_vars::BuildVars, context::Context};
 use bldr_testkit::lab::{Begins, salt::until_greets};
 use futures::future::join_all;
 use salted::{A, B, BUILD_VARS, CONFIG, DUE, Fleet, NEW, OLD, SOON, SWITCH, Stack, TRUSTED, fleet, outcomes};
+use serde_json::Value;
 use std::time::Duration;
 
 /// With time for what Salt does side by side on a small machine.
@@ -31,6 +32,15 @@ fn running() -> impl Iterator<Item = String> {
 async fn a_fleet_changes_masters() {
     let fleet = fleet(&FLEET).await;
     one_stack_first(&fleet).await;
+
+    // The new master is fit to take over, as far as real Salt and a minion's own look can tell.
+    let (code, said, _) = fleet.bldr(&["master.doctor:master-server--b"]).await;
+    let checks: Vec<_> =
+        said[0]["checks"].as_array().unwrap().iter().map(|check| (check["about"].as_str().unwrap(), &check["verdict"])).collect();
+    assert_eq!((code, &said[0]["fit"]), (Some(0), &Value::Bool(true)), "{said:?}");
+    for about in ["salt-master", "file_roots", "pillar", "minions of 10.77.0.*"] {
+        assert!(checks.contains(&(about, &Value::from("ok"))), "{about}: {checks:?}");
+    }
 
     let (code, events, _) = fleet.bldr(&[ALL, "--yes"]).await;
     let (ended, reasons) = outcomes(&events);

@@ -8,6 +8,7 @@ pub mod address;
 pub mod build_vars;
 pub mod context;
 pub mod difference;
+pub mod doctor;
 pub mod error;
 pub mod event;
 pub mod execute;

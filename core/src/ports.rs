@@ -8,6 +8,7 @@
 
 use crate::{
     address::MasterAddress,
+    doctor::Workplace,
     error::PortResult,
     event::{Event, RunId},
     fleet::{Ec2Id, Evidence, HeldKey, HeldKeys, Host, Instance, NodeFiles, Outlook, PublicKey, Standing, Timestamp},
@@ -199,6 +200,9 @@ pub trait Masters: Send + Sync {
     /// What it says of its salt-master: key, version, whether it answers, whose keys it holds. `NotFound` where there is no
     /// key: no salt-master has run there yet.
     async fn read(&self, host: &Host) -> PortResult<Standing>;
+    /// Looks at what it has to work with: whether these git repositories can be read from there, its states, the pillar it renders
+    /// for a minion of this id, its disks and its clock. Changes nothing.
+    async fn inspect(&self, host: &Host, repositories: &[String], sample: Option<String>) -> PortResult<Workplace>;
     /// Accepts a minion by its id and its key. `Conflict`, and nothing changed, where it holds another key under that id, or
     /// has rejected this one.
     async fn accept(&self, host: &Host, id: &str, key: &PublicKey) -> PortResult<Change>;

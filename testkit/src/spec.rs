@@ -232,7 +232,8 @@ impl Populating<'_> {
         };
         let name = stack.node(1).to_string();
         self.machines.keep(&name, path::MASTER_KEY, Some(&salt::made_up_key(&name)))?;
-        self.machines.keep(&name, "/etc/salt/master", Some("interface: 0.0.0.0\nfile_roots:\n  base:\n    - /opt/formulas\n"))?;
+        self.machines.keep(&name, &format!("{}/top.sls", path::STATES), Some("base:\n  '*': [web-server]\n"))?;
+        self.machines.keep(&name, path::MASTER, Some("interface: 0.0.0.0\nfile_roots:\n  base:\n    - /opt/formulas\n"))?;
         let mut machine = self.machine(tag, 1, spec.state, address.clone());
         machine.master = Some(MasterDaemon { up: spec.state == InstanceState::Running, auto_accept: spec.auto_accept });
         self.machines.put(&name, machine)?;

@@ -59,6 +59,7 @@ const SS: &str =
 // What a master's commands answer is for the test to say; the keys that are deleted are really gone.
 const SALT: &str = "#!/bin/sh\necho \"$@\" >>DIR/salt.log\ncat DIR/salt.json\n";
 const SALT_KEY: &str = "#!/bin/sh\necho \"$@\" >>DIR/salt-key.log\nfor id in $(echo \"$2\" | sed 's/--delete=//; s/,/ /g'); do rm -f /etc/salt/pki/master/*/\"$id\"; done\n";
+const SALT_RUN: &str = "#!/bin/sh\necho \"$@\" >>DIR/salt-run.log\ncat \"DIR/$2.json\"\n";
 const SALT_VERSION: &str = "#!/bin/sh\necho \"${0##*/} 3008.3 (Argon)\"\n";
 
 // Every durable step of a script ends in a sync: kills the script at the one the test has chosen.
@@ -123,6 +124,7 @@ impl Server {
             ("ss", SS),
             ("salt", SALT),
             ("salt-key", SALT_KEY),
+            ("salt-run", SALT_RUN),
             ("salt-minion", SALT_VERSION),
             ("salt-master", SALT_VERSION),
         ];

@@ -9,7 +9,7 @@ use crate::{
     wiring::Ports,
 };
 use bldr_core::{
-    fleet::{Fleet, HeldKey, HeldKeys, Host, KeyState, Node, Stack},
+    fleet::{Fleet, HeldKey, HeldKeys, Host, KeyState, Node},
     name::StackName,
     orphans::{Belongs, belongs},
     survey::{Depth, survey},
@@ -46,10 +46,7 @@ pub async fn run(wanted: &Keys, ports: &Ports, session: &mut Session) -> Result<
     let fleet = survey(&ports.sources(&session.place), |_| Depth::Context).await.map_err(Exit::blind)?;
     let (master, host) = asked(wanted, &fleet, session)?;
     match &wanted.task {
-        KeysTask::List => list(&master, &host, |_| true, ports, session).await,
-        KeysTask::Orphans => {
-            list(&master, &host, |belongs| matches!(belongs, Belongs::ToNobody | Belongs::ToAContext), ports, session).await
-        }
+        KeysTask::List | KeysTask::Orphans => list(&master, &host, wanted.task == KeysTask::Orphans, ports, session).await,
         KeysTask::Restore(what) => {
             let held = Held::take(&ports.stores, session).await?;
             let ended = restore(&master, &host, what, ports, session).await;
@@ -60,34 +57,23 @@ pub async fn run(wanted: &Keys, ports: &Ports, session: &mut Session) -> Result<
 
 /// The master that was named, else the one in charge; and where it can be asked.
 fn asked(wanted: &Keys, fleet: &Fleet, session: &Session) -> Result<(StackName, Host), Exit> {
-    let master: &Stack = match &wanted.master {
-        Some(name) if !name.is_master() => {
-            return Err(Exit::refused(format!("{name} is no master: those are stacks of the project 'master-server'")));
-        }
-        Some(name) => named::stack(fleet, name)?,
-        None => {
-            let none = || Exit::refused(format!("there is no master in {}", fleet.region));
-            fleet.preferred_master(session.place.settings.master.as_ref()).ok_or_else(none)?
-        }
-    };
+    let master = named::master(fleet, wanted.master.as_ref(), session)?;
     let host = master.running().and_then(Node::host);
     let host = host.ok_or_else(|| Exit::refused(format!("{} does not run, so it cannot be asked", master.name)))?;
     Ok((master.name.clone(), host))
 }
 
-async fn list(master: &StackName, host: &Host, shown: impl Fn(Belongs) -> bool, ports: &Ports, session: &Session) -> Result<Code, Exit> {
+async fn list(master: &StackName, host: &Host, orphans: bool, ports: &Ports, session: &Session) -> Result<Code, Exit> {
     let keys = ports.masters.read(host).await?.keys;
-    let quarantine = ports.masters.quarantined(host).await?;
+    let quarantine = if orphans { HeldKeys::default() } else { ports.masters.quarantined(host).await? };
     // Listed after the keys were read: a minion that has come in between has its stack in it.
     let fleet = survey(&ports.sources(&session.place), |_| Depth::Context).await.map_err(Exit::blind)?;
     let of = |key: &HeldKey| belongs(key, &fleet);
-    let view = KeysView { master, keys: views(&keys, of, &shown), quarantine: views(&quarantine, of, |_| true) };
+    let shown = |belongs| !orphans || matches!(belongs, Belongs::ToNobody | Belongs::ToAContext);
+    let view = KeysView { master, keys: views(&keys, of, shown), quarantine: views(&quarantine, of, |_| true) };
     session.screen.result(|| text(&view), &view);
-    let kept = view.quarantine.len();
-    if kept > 0 {
-        session
-            .screen
-            .note(&format!("{kept} removed keys are kept on {master}; `bldr keys.restore:ID` or `keys.restore:all` puts them back"));
+    if !view.quarantine.is_empty() {
+        session.screen.note(&format!("`bldr keys.restore:ID,{master}` puts a removed key back, `keys.restore:all,{master}` all of them"));
     }
     Ok(Code::Done)
 }
@@ -145,6 +131,8 @@ async fn restore(master: &StackName, host: &Host, what: &str, ports: &Ports, ses
     let view = RestoredView { master, restored: restored.into_iter().collect() };
     let text = || view.restored.iter().map(|id| format!("{id}\n")).collect();
     session.screen.result(text, &view);
-    session.screen.note(&format!("{} keys are back on {master}", view.restored.len()));
+    if view.restored.is_empty() {
+        session.screen.note(&format!("{master} keeps no removed key"));
+    }
     Ok(Code::Done)
 }

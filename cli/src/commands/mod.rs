@@ -2,6 +2,7 @@
 
 pub mod build_vars;
 pub mod context;
+pub mod doctor;
 pub mod files;
 pub mod fleet_lock;
 pub mod keys;
@@ -56,6 +57,7 @@ pub async fn run(request: Request, session: &mut Session) -> Result<Code, Exit> 
         Request::Status(wanted) => status::show(&wanted, &ports, session).await,
         Request::Share(share) => share::share(&share, &ports, session).await,
         Request::Remaster(remaster) => remaster_all::remaster(&remaster, &ports, session).await,
+        Request::Doctor(master) => doctor::examine(master.as_ref(), &ports, session).await,
         Request::Keys(keys) => keys::run(&keys, &ports, session).await,
         Request::Download(download) => files::download(&download, &ports, session).await,
         Request::Upload(upload) => files::upload(&upload, &ports, session).await,

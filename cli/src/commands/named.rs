@@ -1,5 +1,6 @@
 //! Is there a stack of that name, and if not, which one was meant?
 
+use super::Session;
 use crate::{exit::Exit, nearest::did_you_mean};
 use bldr_core::{
     fleet::{Fleet, Stack},
@@ -14,6 +15,26 @@ use bldr_core::{
 /// Refused with the nearest name where there is none.
 pub fn stack<'a>(fleet: &'a Fleet, name: &StackName) -> Result<&'a Stack, Exit> {
     fleet.stacks.get(name).ok_or_else(|| unknown(name, &format!("in {}", fleet.region), fleet.stacks.keys()))
+}
+
+/// The master of that name, else the one in charge.
+///
+/// # Errors
+/// Refused where it is none, or there is none.
+pub fn master<'a>(fleet: &'a Fleet, name: Option<&StackName>, session: &Session) -> Result<&'a Stack, Exit> {
+    match name {
+        Some(name) if !name.is_master() => {
+            Err(Exit::refused(format!("{name} is no master: those are stacks of the project 'master-server'"))
+                .line("`bldr master.list` lists them"))
+        }
+        Some(name) => stack(fleet, name),
+        None => {
+            let none = || {
+                Exit::refused(format!("there is no master in {}", fleet.region)).line("a master is a stack of the project 'master-server'")
+            };
+            fleet.preferred_master(session.place.settings.master.as_ref()).ok_or_else(none)
+        }
+    }
 }
 
 /// The stored context of the stack of that name.

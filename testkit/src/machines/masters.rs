@@ -4,6 +4,7 @@ use super::{Machines, path};
 use crate::salt;
 use async_trait::async_trait;
 use bldr_core::{
+    doctor::{Content, Disk, Pillar, Root, Workplace},
     error::{PortError, PortErrorKind, PortResult},
     fleet::{HeldKey, HeldKeys, Host, KeyState, PublicKey, Standing},
     ports::{Change, Masters},
@@ -62,6 +63,23 @@ impl Masters for Machines {
         let up = self.get(&name).and_then(|machine| machine.master).is_some_and(|daemon| daemon.up);
         let silent = (!up).then(|| "its salt-master does not run".to_owned());
         Ok(Standing { key, version: self.version(&name), silent, keys: self.held(&name)? })
+    }
+
+    async fn inspect(&self, host: &Host, repositories: &[String], sample: Option<String>) -> PortResult<Workplace> {
+        let name = self.enter(host).await?;
+        let config = self.file(&name, path::MASTER)?.unwrap_or_default();
+        let told = |key: &str| config.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')?.trim().parse().ok());
+        // It can reach every repository, and its one folder of states is as full as it looks.
+        let states = self.list(&name, path::STATES)?;
+        Ok(Workplace {
+            now: self.clock.now(),
+            threads: told("worker_threads").unwrap_or(5),
+            processors: 2,
+            disks: vec![Disk { mount: "/".into(), free_kib: 20 << 20, used_percent: 20 }],
+            roots: vec![Root { path: path::STATES.into(), content: if states.is_empty() { Content::Nothing } else { Content::Files } }],
+            repositories: vec![None; repositories.len()],
+            pillar: if sample.is_some() { Pillar::Rendered } else { Pillar::Unasked },
+        })
     }
 
     async fn accept(&self, host: &Host, id: &str, key: &PublicKey) -> PortResult<Change> {

@@ -38,6 +38,10 @@ pub mod path {
     pub const MINION_KEY: &str = "/etc/salt/pki/minion/minion.pub";
     /// A master's public key.
     pub const MASTER_KEY: &str = "/etc/salt/pki/master/master.pub";
+    /// A master's configuration.
+    pub const MASTER: &str = "/etc/salt/master";
+    /// Where a master has its states.
+    pub const STATES: &str = "/opt/formulas";
     /// The folder of a master's folders of keys.
     pub const MASTER_PKI: &str = "/etc/salt/pki/master";
     /// The folder of the keys a master has accepted, one file a minion.
