@@ -8,6 +8,7 @@ mod address_edit;
 mod contexts;
 mod failure;
 mod folder;
+mod git;
 mod history;
 mod journal;
 mod lock;

@@ -4,6 +4,7 @@ use crate::{
     address_edit::{EditError, with_master},
     failure::{failed, not_text, shown},
     folder::{Ownership, is_still, parent, replace},
+    git,
     off_thread::off_thread,
     yaml::{YamlError, parse, value_of},
 };
@@ -47,7 +48,7 @@ impl FileProjects {
         let proposals = self.0.iter().map(|path| {
             let before = text_of(path)?;
             match with_master(&before, address) {
-                Ok(after) => Ok(after.map(|after| Proposal { file: shown(path), before, after })),
+                Ok(after) => Ok(after.map(|after| Proposal { file: shown(path), before, after, history: git::versioned(&followed(path)) })),
                 Err(EditError::Yaml(error)) => Err(unread(path, &error)),
                 Err(EditError::ByHand { line, problem }) => {
                     Err(PortError::new(PortErrorKind::Refused, format!("{}:{line}", shown(path)), problem)
@@ -58,9 +59,13 @@ impl FileProjects {
         proposals.filter_map(Result::transpose).collect()
     }
 
+    fn own(&self, file: &str) -> PortResult<&Path> {
+        let foreign = || PortError::new(PortErrorKind::Refused, file, "it is not one of the project files");
+        self.0.iter().find(|path| shown(path) == file).map(PathBuf::as_path).ok_or_else(foreign)
+    }
+
     fn share_now(&self, proposal: &Proposal) -> PortResult<()> {
-        let foreign = || PortError::new(PortErrorKind::Refused, &proposal.file, "it is not one of the project files");
-        let path = self.0.iter().find(|path| shown(path) == proposal.file).ok_or_else(foreign)?;
+        let path = self.own(&proposal.file)?;
         // A link stays a link; the file it leads to is what is replaced.
         let path = fs::canonicalize(path).map_err(failed("find", path))?;
         let mut file = loop {
@@ -82,6 +87,11 @@ impl FileProjects {
         let aside = parent(&path).join(format!(".{name}.bldr-new"));
         replace(&path, &aside, proposal.after.as_bytes(), Some((&old, Ownership::Kept)))
     }
+}
+
+/// Where a link leads to: that file is the one that is replaced, and kept by git.
+fn followed(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn text_of(path: &Path) -> PortResult<String> {
@@ -112,5 +122,10 @@ impl SharedAddress for FileProjects {
     async fn share(&self, proposal: &Proposal) -> PortResult<()> {
         let (this, proposal) = (self.clone(), proposal.clone());
         off_thread(move || this.share_now(&proposal)).await
+    }
+
+    async fn commit(&self, files: &[String], message: &str) -> PortResult<()> {
+        let (this, files, message) = (self.clone(), files.to_vec(), message.to_owned());
+        off_thread(move || files.iter().try_for_each(|file| git::commit(&followed(this.own(file)?), &message))).await
     }
 }

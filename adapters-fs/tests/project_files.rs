@@ -5,12 +5,13 @@ use bldr_adapters_fs::FileProjects;
 use bldr_core::{
     error::PortErrorKind,
     json::{self, Object, Value},
-    ports::{Proposal, SharedAddress},
+    ports::{Proposal, SharedAddress, Versioned},
 };
 use std::{
     fs::{self, Permissions},
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
+    process::Command,
 };
 use tempfile::TempDir;
 
@@ -137,4 +138,46 @@ async fn a_file_that_is_none_of_the_teams_is_not_written() {
     shown.file = other.display().to_string();
     assert_eq!(files.share(&shown).await.unwrap_err().kind, PortErrorKind::Refused);
     assert_eq!(fs::read_to_string(Path::new(&shown.file)).unwrap(), TEAM);
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let known = ["-c", "user.name=t", "-c", "user.email=t@t.test"];
+    let output = Command::new("git").arg("-C").arg(folder).args(known).args(arguments).output().unwrap();
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_file_that_git_keeps_says_how_it_stands_and_is_committed_alone() {
+    let home = TempDir::new().unwrap();
+    let team = file(&home, "team.yaml", TEAM);
+    let files = FileProjects::new([&team]);
+    assert_eq!(proposal(&files).await.history, Versioned::No, "there is no repository");
+    git(home.path(), &["init", "--quiet"]);
+    assert_eq!(proposal(&files).await.history, Versioned::No, "git does not keep it");
+    file(&home, "other.yaml", "a: 1\n");
+    git(home.path(), &["add", "."]);
+    assert_eq!(proposal(&files).await.history, Versioned::Dirty, "nobody has committed it");
+    git(home.path(), &["commit", "--quiet", "-m", "one"]);
+    assert_eq!(proposal(&files).await.history, Versioned::Clean);
+    file(&home, "team.yaml", format!("{TEAM}# mine\n"));
+    assert_eq!(proposal(&files).await.history, Versioned::Dirty);
+    file(&home, "team.yaml", TEAM);
+
+    file(&home, "other.yaml", "a: 2\n");
+    git(home.path(), &["add", "other.yaml"]);
+    let proposed = proposal(&files).await;
+    files.share(&proposed).await.unwrap();
+    git(home.path(), &["config", "user.name", "t"]);
+    git(home.path(), &["config", "user.email", "t@t.test"]);
+    files.commit(std::slice::from_ref(&proposed.file), "a new master").await.unwrap();
+    assert_eq!(
+        git(home.path(), &["show", "--name-only", "--format=%s"]).split_whitespace().collect::<Vec<_>>().join(" "),
+        "a new master team.yaml"
+    );
+    assert_eq!(git(home.path(), &["status", "--porcelain"]), "M  other.yaml\n", "what else is staged stays so");
+
+    // What git declines is told in its own words; the file is written all the same.
+    let nothing = files.commit(&[proposed.file], "again").await.unwrap_err();
+    assert!(nothing.kind == PortErrorKind::Refused && nothing.problem.contains("it was not committed: git said: "), "{nothing}");
 }

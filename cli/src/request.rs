@@ -196,6 +196,8 @@ pub struct Share {
     pub master: StackName,
     /// The address, where it is not the master's private one.
     pub address: Option<MasterAddress>,
+    /// Whether to commit the project files where they are in a git repository.
+    pub commit: bool,
 }
 
 /// What to re-master, and how; what is `None` is for the settings to say.
@@ -291,7 +293,7 @@ pub fn meant(given: &Given, terminal: &mut Terminal) -> Result<Request, Exit> {
         "stacks" => Request::Stacks,
         "master.list" => Request::Masters,
         "master.status" => Request::Status(Status { stack: words.name(words.optional(0))?, master: words.name(words.option("master"))? }),
-        "master.share" => Request::Share(Share { master: words.required(0)?, address: words.address()? }),
+        "master.share" => Request::Share(Share { master: words.required(0)?, address: words.address()?, commit: given.flag("commit") }),
         "master.remaster" => {
             let scope = Scope::One(words.required(0)?);
             Request::Remaster(words.remaster(scope, 1)?)

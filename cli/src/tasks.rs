@@ -221,10 +221,18 @@ pub const TASKS: &[Task] = &[
     Task {
         name: "master.share",
         about: "write the new master's address into the project files, for the team to see",
-        more: "Shows the difference and asks before it writes. Only the address changes: comments and layout stay. \
-               master.remaster refuses an address that is not shared.",
+        more: "Shows the difference and asks before it writes. Only the address changes: comments and layout stay. A file with changes \
+               that are not committed is left alone. master.remaster refuses an address that is not shared.",
         positionals: &[NEW_MASTER],
-        options: &[ADDRESS],
+        options: &[
+            ADDRESS,
+            Opt {
+                name: "commit",
+                kind: Kind::Flag,
+                default: "no",
+                about: "commit the project files, and nothing else, in the git repository they are in",
+            },
+        ],
     },
     Task {
         name: "master.remaster",

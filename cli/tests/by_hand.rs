@@ -166,3 +166,30 @@ fn the_doctor_says_what_a_master_lacks_and_what_to_do() {
     let ran = bldr.run("master.doctor:harbor--ci");
     assert!(ran.code == 3 && ran.err.contains("harbor--ci is no master"), "{ran:?}");
 }
+
+#[test]
+fn a_shared_address_is_committed_on_request_and_never_over_somebodys_changes() {
+    let bldr = Bldr::new();
+    bldr.ask("stacks");
+    let file = ".bldr/sandbox/project.yaml";
+    let git = |arguments: &str| {
+        let output = std::process::Command::new("git").current_dir(bldr.path("")).args(arguments.split(' ')).output().unwrap();
+        assert!(output.status.success(), "git {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let ran = bldr.run("master.share:master-server--a,commit=yes,yes=yes");
+    assert!(ran.code == 3 && ran.err.contains("it is in no git repository"), "{ran:?}");
+    for line in ["init --quiet", "config user.name t", "config user.email t@t.test", &format!("add {file}"), "commit --quiet -m one"] {
+        git(line);
+    }
+    let before = bldr.read(file);
+    bldr.write(file, &format!("{before}# mine\n"));
+    let ran = bldr.run("master.share:master-server--a,yes=yes");
+    assert!(ran.code == 3 && ran.err.contains("commit or stash them first") && ran.err.contains("nothing was changed"), "{ran:?}");
+    assert_eq!(bldr.read(file), format!("{before}# mine\n"));
+    bldr.write(file, &before);
+    let ran = bldr.run("master.share:master-server--a,commit=yes,yes=yes");
+    assert!(ran.code == 0 && ran.out.contains("written and committed: "), "{ran:?}");
+    assert_eq!(git("log -1 --format=%s"), "10.0.0.10 (master-server--a) is the master\n");
+    assert_eq!(git("status --porcelain --untracked-files=no"), "");
+}

@@ -273,6 +273,19 @@ pub struct Proposal {
     pub before: String,
     /// Its text after: only the address differs.
     pub after: String,
+    /// How the file stands with those who share it.
+    pub history: Versioned,
+}
+
+/// How a file stands in the git repository it is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Versioned {
+    /// It is in none, or git does not keep it.
+    No,
+    /// As it was committed.
+    Clean,
+    /// It has changes that nobody has committed.
+    Dirty,
 }
 
 /// What the team's project files say: which projects there are, and where the master is.
@@ -285,6 +298,8 @@ pub trait SharedAddress: Send + Sync {
     async fn propose(&self, address: &MasterAddress) -> PortResult<Vec<Proposal>>;
     /// Writes a proposal, in one piece. `Conflict` where the file is not what it was.
     async fn share(&self, proposal: &Proposal) -> PortResult<()>;
+    /// Commits these files, and nothing else, each in the git repository it is in. `Refused` where git declines, with its words.
+    async fn commit(&self, files: &[String], message: &str) -> PortResult<()>;
 }
 
 /// An event with the time it happened at: a line of the journal.

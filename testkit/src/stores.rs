@@ -9,7 +9,7 @@ use bldr_core::{
     name::{NodeName, StackName},
     ports::{
         Clock, ContextStore, Document, Expected, Journal, Lock, LockGuard, Owner, Proposal, Record, Replaced, Revision, SharedAddress,
-        Sleeper, Sleepers,
+        Sleeper, Sleepers, Versioned,
     },
     project::Projects,
 };
@@ -232,7 +232,7 @@ impl SharedAddress for MemoryProjects {
             return Ok(Vec::new());
         }
         ec2.set("master_ip", address.as_str());
-        Ok(vec![Proposal { file: FILE.into(), before, after: root.to_string() }])
+        Ok(vec![Proposal { file: FILE.into(), before, after: root.to_string(), history: Versioned::No }])
     }
     async fn share(&self, proposal: &Proposal) -> PortResult<()> {
         let mut text = locked(&self.0);
@@ -241,5 +241,8 @@ impl SharedAddress for MemoryProjects {
         }
         *text = proposal.after.clone();
         Ok(())
+    }
+    async fn commit(&self, _: &[String], _: &str) -> PortResult<()> {
+        Err(PortError::new(PortErrorKind::Refused, FILE, "it is in no git repository"))
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 use bldr_core::{
     address::MasterAddress,
     name::StackName,
-    ports::Proposal,
+    ports::{Proposal, Versioned},
     survey::{Depth, new_master, survey},
 };
 use serde::Serialize;
@@ -40,13 +40,21 @@ pub async fn share(request: &Share, ports: &Ports, session: &mut Session) -> Res
     let asked = new_master(&fleet, &request.master, request.address.as_ref(), &*ports.masters).await;
     let master = refused_or(asked, &fleet)?;
     let held = Held::take(&ports.stores, session).await?;
-    let ended = written(&master.stack, &master.address, ports, session).await;
+    let ended = written(&master.stack, &master.address, request.commit, ports, session).await;
     held.release(session, ended).await
 }
 
-async fn written(master: &StackName, address: &MasterAddress, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
+async fn written(master: &StackName, address: &MasterAddress, commit: bool, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
     named::some_project(&ports.stores.shared.projects().await?)?;
     let proposals = ports.stores.shared.propose(address).await?;
+    for proposal in &proposals {
+        let refused = |problem: &str| Err(Exit::refused(format!("{}: {problem}", proposal.file)).line("nothing was changed"));
+        match proposal.history {
+            Versioned::Dirty => return refused("it has changes that are not committed; commit or stash them first"),
+            Versioned::No if commit => return refused("it is in no git repository, so there is nothing to commit to"),
+            _ => {}
+        }
+    }
     let view = ShareView {
         master,
         address,
@@ -67,9 +75,15 @@ async fn written(master: &StackName, address: &MasterAddress, ports: &Ports, ses
             _ => Exit::new(Code::Failed, error.to_string()).line(format!("{done} of {} files were written", proposals.len())),
         })?;
     }
-    let names: Vec<_> = view.files.iter().map(|file| file.file).collect();
-    session.screen.result(|| format!("written: {}\n", names.join(", ")), &view);
-    session.screen.note("commit and push the project files, for the team to have it");
+    let names: Vec<_> = view.files.iter().map(|file| file.file.to_owned()).collect();
+    if commit {
+        let message = format!("{address} ({master}) is the master");
+        ports.stores.shared.commit(&names, &message).await.map_err(|error| Exit { code: Code::Failed, ..error.into() })?;
+    }
+    let done = if commit { "written and committed" } else { "written" };
+    session.screen.result(|| format!("{done}: {}\n", names.join(", ")), &view);
+    let next = if commit { "push it, for the team to have it" } else { "commit and push the project files, for the team to have it" };
+    session.screen.note(next);
     Ok(Code::Done)
 }
 
