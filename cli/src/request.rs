@@ -37,6 +37,8 @@ pub enum Request {
     Remaster(Remaster),
     /// Say whether a master is fit: this one, else the one in charge.
     Doctor(Option<StackName>),
+    /// Stop a master that nothing points to any more.
+    Retire(StackName),
     /// Something about the keys a master holds.
     Keys(Keys),
     /// Fetch a file from a node.
@@ -300,6 +302,7 @@ pub fn meant(given: &Given, terminal: &mut Terminal) -> Result<Request, Exit> {
         }
         "master.remaster_all" => Request::Remaster(words.remaster(Scope::Fleet, 0)?),
         "master.doctor" => Request::Doctor(words.name(words.optional(0))?),
+        "master.retire" => Request::Retire(words.required(0)?),
         "keys.list" => Request::Keys(Keys { task: KeysTask::List, master: words.name(words.optional(0))? }),
         "keys.orphans" => Request::Keys(Keys { task: KeysTask::Orphans, master: words.name(words.optional(0))? }),
         "keys.restore" => {

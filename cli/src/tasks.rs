@@ -261,6 +261,14 @@ pub const TASKS: &[Task] = &[
         options: &[],
     },
     Task {
+        name: "master.retire",
+        about: "stop a master, once nothing points to it any more",
+        more: "Refuses, and lists them, while any context, build vars, project file, minion configuration, trusted key, stopped stack or live \
+               connection still points to it, or cannot be asked.",
+        positionals: &[Positional { required: true, about: "the stack of the master that is to go", ..MASTER }],
+        options: &[],
+    },
+    Task {
         name: "keys.list",
         about: "list the keys that a master holds, and those that were removed from it",
         more: "",

@@ -193,3 +193,35 @@ fn a_shared_address_is_committed_on_request_and_never_over_somebodys_changes() {
     assert_eq!(git("log -1 --format=%s"), "10.0.0.10 (master-server--a) is the master\n");
     assert_eq!(git("status --porcelain --untracked-files=no"), "");
 }
+
+#[test]
+fn a_master_goes_only_once_nothing_points_to_it() {
+    let bldr = Bldr::new();
+    let fleet = "masters:\n  master-server--a:\n  master-server--b: {private-ip: 10.0.0.20}\nstacks:\n  harbor--ci:\n  quill--ci: {state: stopped}\n";
+    bldr.write("fleet.yaml", fleet);
+    assert_eq!(bldr.run("sandbox.create:fleet.yaml").code, 0);
+    let ran = bldr.ask("master.retire:master-server--a,yes=yes");
+    let places = |ran: &bldr::Ran| -> Vec<String> {
+        let said = ran.json()[0]["pointers"].as_array().unwrap().clone();
+        said.iter().map(|pointer| format!("{} {}", pointer["place"].as_str().unwrap(), pointer["of"].as_str().unwrap())).collect()
+    };
+    let found = places(&ran);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    for place in ["context", "build_vars", "configuration", "trusted_key", "connection", "answer"] {
+        assert!(found.iter().any(|pointer| pointer.starts_with(&format!("{place} harbor--ci"))), "{place}: {found:?}");
+    }
+    assert!(found.contains(&"context quill--ci".into()) && found.contains(&"unknown quill--ci--1".into()), "{found:?}");
+    assert_eq!(bldr.ask("master.list").object()["masters"][0]["state"], json!("running"));
+
+    assert_eq!(bldr.run("master.share:master-server--b,yes=yes").code, 0);
+    assert_eq!(bldr.run("master.remaster:harbor--ci,master-server--b").code, 0);
+    let found = places(&bldr.ask("master.retire:master-server--a,yes=yes"));
+    assert_eq!(found, ["context quill--ci", "unknown quill--ci--1"], "what sleeps is not forgotten");
+    assert_eq!(bldr.run("master.remaster:quill--ci,master-server--b").code, 0);
+    let ran = bldr.run("master.retire:master-server--a");
+    assert!(ran.code == 3 && ran.err.contains("Nothing points to master-server--a any more. Stop it?"), "{ran:?}");
+    let ran = bldr.run("master.retire:master-server--a,yes=yes");
+    assert_eq!((ran.code, ran.out.as_str()), (0, "master-server--a is stopped; nothing points to it\n"), "{ran:?}");
+    assert_eq!(bldr.ask("master.list").object()["masters"][0]["state"], json!("stopped"));
+    assert_eq!(bldr.run("master.retire:master-server--a").code, 0, "twice is fine");
+}

@@ -8,7 +8,7 @@ use bldr_core::{build_vars::BuildVars, context::Context};
 use bldr_testkit::lab::{Begins, salt::until_greets};
 use futures::future::join_all;
 use salted::{A, B, BUILD_VARS, CONFIG, DUE, Fleet, NEW, OLD, SOON, SWITCH, Stack, TRUSTED, fleet, outcomes};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// With time for what Salt does side by side on a small machine.
@@ -67,6 +67,14 @@ async fn a_fleet_changes_masters() {
     let (code, status, _) = fleet.bldr(&["master.status"]).await;
     let verdicts = &status[0]["verdicts"];
     assert_eq!((code, &verdicts["on_it"], &verdicts["asleep"]), (Some(0), &6.into(), &1.into()), "{status:?}");
+
+    // Now the old one may go, and the new one may not.
+    let (code, said, _) = fleet.bldr(&["master.retire:master-server--b", "--yes"]).await;
+    assert!(code == Some(3) && said[0]["pointers"].as_array().unwrap().len() > 6, "{said:?}");
+    let (code, said, _) = fleet.bldr(&["master.retire:master-server--a", "--yes"]).await;
+    assert_eq!((code, &said[0]["pointers"], &said[0]["stopped"]), (Some(0), &json!([]), &json!(true)), "{said:?}");
+    assert!(fleet.master(A).shell("true").await.is_err(), "it is up");
+    fleet.answer(B, &running().collect::<Vec<_>>()).await;
 }
 
 async fn one_stack_first(fleet: &Fleet) {

@@ -24,6 +24,7 @@ pub mod ports;
 pub mod precedence;
 pub mod project;
 pub mod readiness;
+pub mod retirement;
 pub mod salt_version;
 pub mod soundness;
 pub mod stage;

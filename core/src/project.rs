@@ -226,6 +226,30 @@ impl Projects {
         self.shared_master(stack).as_ref() != defaults
     }
 
+    /// The places of the project files that name this master: the defaults of a file, and the projects and alternates that name it
+    /// although their file's defaults do not. As they are to be shown.
+    pub fn naming(&self, address: &str) -> Vec<String> {
+        let named = |aws: Option<&Value>| aws.and_then(|aws| aws.at(&["ec2", "master_ip"])).and_then(Value::as_string);
+        let is_it = |aws: Option<&Value>| named(aws).as_deref() == Some(address);
+        let mut places = Vec::new();
+        for file in &self.files {
+            if file.master.as_deref() == Some(address) {
+                places.push(format!("the defaults of {}", file.name));
+                continue;
+            }
+            for (project, data) in &file.merged {
+                if is_it(data.get("aws")) {
+                    places.push(format!("project '{project}' in {}", file.name));
+                }
+                let alternates = data.get("aws-alt").and_then(Value::as_object).into_iter().flat_map(Object::iter);
+                for (name, _) in alternates.filter(|(_, aws)| is_it(Some(aws)) && !is_it(data.get("aws"))) {
+                    places.push(format!("alternate '{}' of project '{project}' in {}", name.decoded().unwrap_or_default(), file.name));
+                }
+            }
+        }
+        places
+    }
+
     /// The master that the team's files name for a stack: its `aws` section's `ec2.master_ip`, else that of the defaults
     /// of its file. For a project that is in no file: what the defaults of all files agree on.
     pub fn shared_master(&self, stack: &StackName) -> Option<String> {

@@ -188,3 +188,15 @@ proptest! {
         prop_assert_eq!(merged.to_string(), merged_by_the_book(&defaults, &own).to_string());
     }
 }
+
+#[test]
+fn whoever_names_a_master_is_named() {
+    let text = r#"{"defaults": {"aws": {"ec2": {"master_ip": "10.0.0.1"}}, "aws-alt": {}},
+        "harbor": {"aws": {}}, "quill": {"aws": {"ec2": {"master_ip": "10.0.0.9"}}},
+        "ferry": {"aws": {}, "aws-alt": {"prod": {"ec2": {"master_ip": "10.0.0.9"}}}}}"#;
+    let projects = Projects::from_file("team.yaml", json::parse(text).unwrap()).unwrap();
+    assert_eq!(projects.naming("10.0.0.1"), ["the defaults of team.yaml"]);
+    let own = ["alternate 'prod' of project 'ferry' in team.yaml", "project 'quill' in team.yaml"];
+    assert_eq!(projects.naming("10.0.0.9"), own);
+    assert_eq!(projects.naming("10.0.0.2"), [""; 0]);
+}

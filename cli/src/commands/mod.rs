@@ -12,6 +12,7 @@ pub mod nodes;
 pub mod plan_view;
 pub mod power;
 pub mod remaster_all;
+pub mod retire;
 pub mod sandbox;
 pub mod share;
 pub mod shell;
@@ -58,6 +59,7 @@ pub async fn run(request: Request, session: &mut Session) -> Result<Code, Exit> 
         Request::Share(share) => share::share(&share, &ports, session).await,
         Request::Remaster(remaster) => remaster_all::remaster(&remaster, &ports, session).await,
         Request::Doctor(master) => doctor::examine(master.as_ref(), &ports, session).await,
+        Request::Retire(master) => retire::retire(&master, &ports, session).await,
         Request::Keys(keys) => keys::run(&keys, &ports, session).await,
         Request::Download(download) => files::download(&download, &ports, session).await,
         Request::Upload(upload) => files::upload(&upload, &ports, session).await,

@@ -17,7 +17,7 @@ use serde::Serialize;
 use std::{collections::BTreeMap, time::Duration};
 
 /// How long a master waits for the answers of its minions.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Serialize)]
 struct StatusView<'a> {
