@@ -33,13 +33,7 @@ fi
 change=none
 if [ ! -f "$pki/minions/$id" ]; then
     change=made
-    ensure_folder "$pki/minions" 0700
-    new=$(beside "$pki/minions/$id")
-    cat -- "$work/key" >"$new"
-    chmod 0644 -- "$new"
-    # salt-master may run as a user of its own.
-    chown --reference="$pki/minions" -- "$new"
-    settle "$pki/minions/$id"
+    hold_key "$work/key" "$pki/minions/$id"
 fi
 rm -f -- "$pki/minions_pre/$id" "$pki/minions_denied/$id"
 printf 'bldr-answer\nchange %s\nbldr-end\n' "$change"

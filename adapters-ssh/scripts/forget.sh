@@ -54,9 +54,5 @@ while read -r id; do
     printf '%s\n' "$id" >>"$work/removed"
 done <"$work/found"
 echo bldr-answer
-if [ -s "$work/removed" ]; then
-    printf 'removed is %s\n' "$(base64 -w 0 <"$work/removed")"
-else
-    echo 'removed absent'
-fi
+say removed "$(cat -- "$work/removed")"
 echo bldr-end

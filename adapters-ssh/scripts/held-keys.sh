@@ -1,5 +1,6 @@
 #!/bin/sh
-# Which keys of minions lie in a folder, and what does Salt make of each? Put in front of the scripts that look at them.
+# Which keys of minions lie in a folder, what does Salt make of each, and how is one put there? Put in front of the scripts that
+# look at them.
 #
 # Input:  nothing; this file only defines functions.
 # Output: nothing.
@@ -21,4 +22,14 @@ held_keys() {
             !/^-----/ { gsub(/[ \t\r]/, ""); body = body $0 }
             END { if (body) print state, id, body }' {} +
     done
+}
+
+# hold_key FILE PLACE: Salt holds that key from now on.
+hold_key() {
+    ensure_folder "$(dirname -- "$2")" 0700
+    cat -- "$1" >"$(beside "$2")"
+    chmod 0644 -- "$(beside "$2")"
+    # salt-master may run as a user of its own.
+    chown --reference="$(dirname -- "$2")" -- "$(beside "$2")"
+    settle "$2"
 }

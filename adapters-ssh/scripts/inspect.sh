@@ -75,20 +75,12 @@ grep -o '"/[^"]*"' "$work/roots.json" | tr -d '"' | sort -u | while IFS= read -r
 done >"$work/roots"
 wait
 
-# told NAME TEXT
-told() {
-    if [ -n "$2" ]; then
-        printf '%s is %s\n' "$1" "$(printf '%s\n' "$2" | base64 -w 0)"
-    else
-        printf '%s absent\n' "$1"
-    fi
-}
 echo bldr-answer
 printf 'now %s\n' "$(date +%s)"
 printf 'threads %s\n' "$(salt_setting master worker_threads 5)"
 printf 'processors %s\n' "$(nproc)"
-told disks "$(for place in / /srv /var/cache/salt; do [ ! -d "$place" ] || df -Pk "$place" | awk 'NR == 2 { sub(/%/, "", $5); print $6, $4, $5 }'; done | sort -u)"
-told roots "$(cat "$work/roots")"
-told repositories "$(cat "$work"/repository.* 2>/dev/null | sort -n)"
+say disks "$(for place in / /srv /var/cache/salt; do [ ! -d "$place" ] || df -Pk "$place" | awk 'NR == 2 { sub(/%/, "", $5); print $6, $4, $5 }'; done | sort -u)"
+say roots "$(cat "$work/roots")"
+say repositories "$(cat "$work"/repository.* 2>/dev/null | sort -n)"
 printf 'pillar %s\n' "$pillar"
 echo bldr-end

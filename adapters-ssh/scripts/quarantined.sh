@@ -4,13 +4,9 @@
 # Input:  none.
 # Output: bldr-answer / keys absent | keys is BASE64, lines of STATE ID BODY: what Salt made of them when they were removed / bldr-end
 # Exit:   0; anything else where something is there and cannot be read.
-# Needs:  held-keys.sh
+# Needs:  salt-settings.sh held-keys.sh
 
 keys=$(held_keys /var/lib/bldr/quarantine)
 echo bldr-answer
-if [ -n "$keys" ]; then
-    printf 'keys is %s\n' "$(printf '%s\n' "$keys" | base64 -w 0)"
-else
-    echo 'keys absent'
-fi
+say keys "$keys"
 echo bldr-end

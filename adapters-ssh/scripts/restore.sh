@@ -34,20 +34,10 @@ while read -r id sum; do
     done
 done <"$work/keys"
 while read -r folder id; do
-    ensure_folder "$pki/$folder" 0700
-    new=$(beside "$pki/$folder/$id")
-    cat -- "$quarantine/$folder/$id" >"$new"
-    chmod 0644 -- "$new"
-    # salt-master may run as a user of its own.
-    chown --reference="$pki/$folder" -- "$new"
-    settle "$pki/$folder/$id"
+    hold_key "$quarantine/$folder/$id" "$pki/$folder/$id"
     rm -f -- "$quarantine/$folder/$id"
 done <"$work/found"
 sync -- "$state"
 echo bldr-answer
-if [ -s "$work/found" ]; then
-    printf 'restored is %s\n' "$(cut -d ' ' -f 2 <"$work/found" | sort -u | base64 -w 0)"
-else
-    echo 'restored absent'
-fi
+say restored "$(cut -d ' ' -f 2 <"$work/found" | sort -u)"
 echo bldr-end

@@ -32,7 +32,7 @@ pub(crate) const ACCEPT: Script = script!("salt-settings.sh" "placing.sh" "held-
 pub(crate) const PING: Script = script!("salt-settings.sh" => "ping.sh");
 pub(crate) const FORGET: Script = script!("salt-settings.sh" "placing.sh" "held-keys.sh" => "forget.sh");
 pub(crate) const INSPECT: Script = script!("salt-settings.sh" "placing.sh" => "inspect.sh");
-pub(crate) const QUARANTINED: Script = script!("held-keys.sh" => "quarantined.sh");
+pub(crate) const QUARANTINED: Script = script!("salt-settings.sh" "held-keys.sh" => "quarantined.sh");
 pub(crate) const RESTORE: Script = script!("salt-settings.sh" "placing.sh" "held-keys.sh" => "restore.sh");
 
 /// What a script ends with where a person has to decide something first.
