@@ -19,26 +19,34 @@ ensure_folder "$state" 0755
 ensure_folder "$quarantine" 0700
 
 : >"$work/found"
-while read -r id sum; do
+cut -d ' ' -f 1 <"$work/keys" | sort -u >"$work/ids"
+while read -r id; do
     # Salt takes what it is told for a pattern.
     plain_id "$id" || continue
     found=
     foreign=
     for folder in $folders; do
         [ -f "$pki/$folder/$id" ] || continue
-        if [ "$(key_body "$pki/$folder/$id" | sha256sum | cut -d ' ' -f 1)" = "$sum" ]; then
-            found=$folder/$id
+        if grep -qxF -- "$id $(sum_of "$pki/$folder/$id")" "$work/keys"; then
+            found="$found $folder"
         else
             foreign=yes
         fi
     done
-    # Salt removes by id: where another key is held under it too, neither is touched.
+    # Salt removes by id: where another key is held under it too, none is touched.
     if [ -z "$found" ] || [ -n "$foreign" ]; then continue; fi
-    ensure_folder "$quarantine/${found%/*}" 0700
-    cp -- "$pki/$found" "$(beside "$quarantine/$found")"
-    settle "$quarantine/$found"
+    for folder in $found; do
+        kept=$quarantine/$folder/$id
+        ensure_folder "$quarantine/$folder" 0700
+        # What was removed before stays, for root to look at.
+        if [ -f "$kept" ] && ! cmp -s -- "$kept" "$pki/$folder/$id"; then
+            mv -f -- "$kept" "$quarantine/$folder/.$id.$(date -u +%Y%m%dT%H%M%S.%N)"
+        fi
+        cp -- "$pki/$folder/$id" "$(beside "$kept")"
+        settle "$kept"
+    done
     printf '%s\n' "$id" >>"$work/found"
-done <"$work/keys"
+done <"$work/ids"
 # An argument may have 128 KiB, and a name 255 bytes.
 xargs -r -n 400 <"$work/found" | tr ' ' ',' >"$work/batches"
 while read -r ids; do

@@ -17,11 +17,22 @@ held_keys() {
         *) as=${in#minions_} ;;
         esac
         [ -d "$1/$in" ] || continue
-        find "$1/$in" -maxdepth 1 -type f ! -name '.*' -exec awk -v state="$as" '
-            FNR == 1 { if (body) print state, id, body; id = FILENAME; sub(/.*\//, "", id); body = "" }
-            !/^-----/ { gsub(/[ \t\r]/, ""); body = body $0 }
-            END { if (body) print state, id, body }' {} +
+        # One that vanishes meanwhile, as those of minions that knock do, is not there.
+        find "$1/$in" -maxdepth 1 -type f ! -name '.*' | awk -v state="$as" '{
+            file = $0
+            id = $0
+            sub(/.*\//, "", id)
+            body = ""
+            while ((getline line <file) > 0) if (line !~ /^-----/) { gsub(/[ \t\r]/, "", line); body = body line }
+            close(file)
+            if (body) print state, id, body
+        }'
     done
+}
+
+# sum_of FILE: the checksum of a key's body.
+sum_of() {
+    key_body "$1" | sha256sum | cut -d ' ' -f 1
 }
 
 # hold_key FILE PLACE: Salt holds that key from now on.

@@ -24,6 +24,13 @@ GIT_ASKPASS=true
 GIT_SSH_COMMAND='ssh -o BatchMode=yes -o ConnectTimeout=10'
 export GIT_TERMINAL_PROMPT GIT_ASKPASS GIT_SSH_COMMAND
 
+# reason FILE: what git says first and last is what is wrong; between that, and on lines of their own, is advice. What stands in
+# front of the host in an address may be a secret.
+reason() {
+    sed -e 's/[[:cntrl:]]//g' -e 's#://[^/@ ]*@#://#g' -e '/^Warning: /d' -e '/^hint: /d' -e '/^remote:[ =]*$/d' -e '/^ *$/d' \
+        -e '/^Please make sure/d' -e '/^and the repository exists/d' <"$1" | sed -n '1p;1!{$p;}' | cut -c 1-300 | paste -s -d ';' -
+}
+
 # readable NUMBER: whether the repository of that line can be read, and has anything in it.
 readable() {
     url=$(sed -n "$1p" "$work/urls")
@@ -34,8 +41,7 @@ readable() {
     2) echo "$1 no it is empty" ;;
     124) echo "$1 no it does not answer within 30 s" ;;
     127) echo "$1 no there is no git here" ;;
-    # What git says first is what is wrong; what comes after it is advice.
-    *) echo "$1 no $(grep -Ev '^(Warning|hint): ' "$work/said.$1" | sed -n '1{s/[[:cntrl:]]//g;p;}' | cut -c 1-200)" ;;
+    *) echo "$1 no $(reason "$work/said.$1")" ;;
     esac >"$work/repository.$1"
 }
 

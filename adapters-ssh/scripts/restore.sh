@@ -14,25 +14,27 @@ work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 trap 'exit 129' HUP INT TERM
 take_input "$work/keys" "$1"
-sum_of() {
-    key_body "$1" | sha256sum | cut -d ' ' -f 1
-}
-
 : >"$work/found"
 while read -r id sum; do
     plain_id "$id" || continue
     for folder in $folders; do
-        held=$pki/$folder/$id
-        if [ -f "$held" ] && [ "$(sum_of "$held")" != "$sum" ]; then
-            echo "bldr: it holds another key under the id '$id' by now ($held)" >&2
-            exit 67
-        fi
         kept=$quarantine/$folder/$id
-        if [ -f "$kept" ] && [ "$(sum_of "$kept")" = "$sum" ]; then
-            printf '%s %s\n' "$folder" "$id" >>"$work/found"
-        fi
+        if [ ! -f "$kept" ] || [ "$(sum_of "$kept")" != "$sum" ]; then continue; fi
+        for other in $folders; do
+            held=$pki/$other/$id
+            [ -f "$held" ] || continue
+            if [ "$other" = "$folder" ] && [ "$(sum_of "$held")" = "$sum" ]; then continue; fi
+            echo "bldr: it holds a key under the id '$id' by now ($held)" >&2
+            exit 67
+        done
+        printf '%s %s\n' "$folder" "$id" >>"$work/found"
     done
 done <"$work/keys"
+twice=$(cut -d ' ' -f 2 <"$work/found" | sort | uniq -d | head -n 1)
+[ -z "$twice" ] || {
+    echo "bldr: of '$twice' several keys were removed ($quarantine); put the right one back by hand" >&2
+    exit 67
+}
 while read -r folder id; do
     hold_key "$quarantine/$folder/$id" "$pki/$folder/$id"
     rm -f -- "$quarantine/$folder/$id"

@@ -31,6 +31,7 @@ while [ "$1" = watch ] && armed; do
         set -e
         # A shell below this one begins without its traps.
         trap finish EXIT
+        trap 'exit 129' HUP INT TERM
         if_due due
     )
     code=$?

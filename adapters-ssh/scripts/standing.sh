@@ -28,6 +28,7 @@ silent() {
     fi
 }
 
+keys=$(held_keys "$pki")
 echo bldr-answer
 if [ -e "$pki/master.pub" ]; then
     text=$(base64 -w 0 <"$pki/master.pub")
@@ -37,5 +38,5 @@ else
 fi
 say version "$(salt_version salt-master)"
 say silent "$(silent)"
-say keys "$(held_keys "$pki")"
+say keys "$keys"
 echo bldr-end

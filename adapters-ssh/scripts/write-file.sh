@@ -25,6 +25,7 @@ taken() {
 [ "$5" != new ] || [ ! -e "$path" ] || taken
 new=$(beside "$path")
 trap 'rm -f -- "$new"' EXIT
+trap 'exit 129' HUP INT TERM
 rm -f -- "$new"
 take_input "$new" "$4"
 [ "$5" != backup ] || keep_backup "$path"
@@ -38,7 +39,11 @@ fi
 if [ "$5" = new ]; then
     # Unlike a rename, a link never takes the place of what came in between.
     sync -- "$new"
-    ln -T -- "$new" "$path" 2>/dev/null || taken
+    ln -T -- "$new" "$path" || {
+        [ ! -e "$path" ] || taken
+        echo "bldr: it cannot be placed: there are no links in $(dirname -- "$path")" >&2
+        exit 1
+    }
     sync -- "$(dirname -- "$path")"
 else
     settle "$path"

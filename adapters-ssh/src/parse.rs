@@ -120,8 +120,10 @@ pub(crate) fn workplace(answer: &Answer, repositories: usize) -> Result<Workplac
         .map(|line| root(line).ok_or_else(|| answer.garbled("a line of it is no folder")))
         .collect::<Result<_, _>>()?;
     let mut readable = vec![Some("it was not asked".to_owned()); repositories];
-    for line in lines(answer, "repositories")? {
-        let (at, why) = repository(&line).ok_or_else(|| answer.garbled("a line of it is no repository"))?;
+    // What git says may have been cut within a letter.
+    let said = answer.bytes("repositories")?.unwrap_or_default();
+    for line in String::from_utf8_lossy(&said).lines() {
+        let (at, why) = repository(line).ok_or_else(|| answer.garbled("a line of it is no repository"))?;
         *readable.get_mut(at).ok_or_else(|| answer.garbled("it tells of a repository that nobody asked about"))? = why;
     }
     Ok(Workplace {

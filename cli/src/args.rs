@@ -167,7 +167,8 @@ fn given(task: &'static Task, matches: &clap::ArgMatches) -> Result<Given, Exit>
     let text = |name: &str| matches.get_one::<String>(name).cloned();
     let mut options = BTreeMap::new();
     for option in task.options.iter().chain(GLOBAL) {
-        let Some(value) = text(option.name) else { continue };
+        // `node=` is what says nothing of it.
+        let Some(value) = text(option.name).filter(|value| !value.is_empty()) else { continue };
         if option.kind == Kind::Flag && yes_or_no(&value).is_none() {
             return Err(Exit::usage(format!(
                 "'{}={value}': that is neither yes nor no\nwrite {}=yes or {}=no",

@@ -2,7 +2,6 @@
 
 use crate::{
     args::Given,
-    commands::nodes::Which,
     exit::Exit,
     screen::Format,
     tasks::{Positional, Task},
@@ -99,6 +98,15 @@ pub enum KeysTask {
     Orphans,
     /// Put the removed key of this minion back, or all.
     Restore(String),
+}
+
+/// Which nodes a task is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Which {
+    /// Of this stack.
+    pub stack: StackName,
+    /// Only the node of this number.
+    pub number: Option<u64>,
 }
 
 /// Which file to fetch.

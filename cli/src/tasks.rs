@@ -311,7 +311,7 @@ pub const TASKS: &[Task] = &[
         name: "cmd",
         about: "run a command line on each node of a stack",
         more: "What it prints is shown as it comes, with the node's name in front where there are several. Exit code 1 where it fails \
-               on any of them. In `cmd:STACK,COMMAND` a comma in the command line is written \\, and an equals sign \\=",
+               on any of them. A command line with blanks goes in quotes. In `cmd:STACK,COMMAND` a comma in the command line is written \\, and an equals sign \\=",
         positionals: &[
             STACK,
             Positional { name: "command", shows: "COMMAND", about: "what to run in the login shell", example: "uptime", required: true },

@@ -43,6 +43,10 @@ fn a_file_that_is_not_there_is_an_error_unless_that_is_all_right() {
     assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{ran:?}");
     assert_eq!(bldr.ask(&format!("{line},allow_missing=yes")).object()["missing"], json!(true));
     assert_eq!(fs::read_dir(here.path()).unwrap().count(), 0);
+    // Nothing is above a made-up machine's root.
+    let ran = bldr
+        .run(&format!("download_file:harbor--ci,/../../../../../../../../../../etc/passwd,{},node=,allow_missing=", here.path().display()));
+    assert!(ran.code == 3 && ran.err.contains("there is no such file"), "{ran:?}");
 }
 
 #[test]

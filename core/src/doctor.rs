@@ -164,7 +164,11 @@ impl Workplace {
             Pillar::Failed => {
                 Check::no(about, format!("that of {of} cannot be rendered"), "does `salt-run pillar.show_pillar` work on it?")
             }
-            Pillar::Unasked => Check::warning(about, "there is no minion to render one for", "look again once there is one"),
+            Pillar::Unasked => Check::warning(
+                about,
+                "no minion of the fleet has come here yet, so there is none to render one for",
+                "look again once one has",
+            ),
         }
     }
 
@@ -222,6 +226,7 @@ pub fn without_secrets(text: &str) -> String {
     while let Some((before, after)) = rest.split_once("://") {
         shown.push_str(before);
         shown.push_str("://");
+        // What ends within what may be a secret may be one itself.
         let end = after.find(|c: char| c == '/' || c == '\'' || c == '"' || c.is_whitespace()).unwrap_or(after.len());
         let host = after[..end].rfind('@').map_or(0, |at| at + 1);
         shown.push_str(&after[host..end]);

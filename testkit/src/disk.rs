@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -78,7 +78,9 @@ impl FolderDisk {
         Self(folder.into())
     }
     fn path(&self, machine: &str, path: &str) -> PathBuf {
-        self.0.join(machine).join(path.trim_start_matches('/'))
+        // Nothing is above a machine's root.
+        let parts = Path::new(path).components().filter(|part| matches!(part, Component::Normal(_)));
+        self.0.join(machine).join(parts.collect::<PathBuf>())
     }
 }
 

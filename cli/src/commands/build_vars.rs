@@ -1,14 +1,9 @@
 //! `buildvars.read`, `.valid`, `.refresh`, `.fix`: what do the nodes of a stack know of it, and is that so?
 
-use super::{
-    Session,
-    fleet_lock::Held,
-    named,
-    nodes::{Which, host},
-};
+use super::{Session, fleet_lock::Held, named, nodes::host};
 use crate::{
     exit::{Code, Exit},
-    request::BuildVarsTask,
+    request::{BuildVarsTask, Which},
     screen::{embedded::embedded, table::Table},
     wiring::Ports,
 };

@@ -27,7 +27,7 @@ struct DoctorView<'a> {
 /// master is in the result and in the code.
 pub async fn examine(wanted: Option<&StackName>, ports: &Ports, session: &Session) -> Result<Code, Exit> {
     let projects = ports.stores.shared.projects().await?;
-    let fleet = survey(&ports.sources(&session.place), |_| Depth::Listed).await.map_err(Exit::blind)?;
+    let fleet = survey(&ports.sources(&session.place), |_| Depth::Context).await.map_err(Exit::blind)?;
     let master = named::master(&fleet, wanted, session)?.name.clone();
     let urls = repositories(&projects, &master).map_err(|error| Exit::refused(error.to_string()).line("nothing was changed"))?;
     let clock = || ports.stores.clock.now();

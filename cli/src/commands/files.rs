@@ -1,6 +1,10 @@
 //! `download_file`, `upload_file`: how does a file get from a node to here, and the other way?
 
-use super::{Session, fleet_lock::Held, nodes::advised};
+use super::{
+    Session,
+    fleet_lock::Held,
+    nodes::{advised, unchanged},
+};
 use crate::{
     exit::{Code, Exit},
     request::{Download, Upload},
@@ -49,7 +53,11 @@ pub async fn download(wanted: &Download, ports: &Ports, session: &Session) -> Re
         }
         answer => answer.map_err(|error| advised(error, wanted.user))?,
     };
-    let bytes = fetched(&host, &wanted.path, first, &file, ports).await?;
+    let bytes = tokio::select! {
+        fetched = fetched(&host, &wanted.path, first, &file, ports) => fetched?,
+        // What is half written goes with it.
+        _ = tokio::signal::ctrl_c() => return Err(Exit::new(Code::Interrupted, "interrupted; nothing was written here")),
+    };
     session.screen.result(|| format!("{}\n", file.display()), &view(Some(&file), bytes));
     session.screen.note(&format!("{bytes} bytes from {}:{}", host.node, wanted.path));
     Ok(Code::Done)
@@ -64,9 +72,15 @@ async fn fetched(host: &Host, path: &str, first: Part, file: &Path, ports: &Port
     let (size, identity) = (first.size, first.identity);
     let (mut part, mut at) = (first.bytes, 0);
     loop {
-        at += part.len() as u64;
-        new.write_all(&part).map_err(cannot)?;
-        if part.is_empty() || at >= size {
+        // A file of the kernel's has more than it says.
+        let enough = if size == 0 { part.len() } else { part.len().min(usize::try_from(size - at).unwrap_or(usize::MAX)) };
+        if enough == 0 && at < size {
+            let problem = format!("{}: {path} has become shorter while it was read; nothing was written here", host.node);
+            return Err(Exit::new(Code::Failed, problem).line("run it again"));
+        }
+        at += enough as u64;
+        new.write_all(&part[..enough]).map_err(cannot)?;
+        if at >= size {
             break;
         }
         let next = ports.shell.read(host, path, at).await?;
@@ -86,14 +100,24 @@ fn destination(path: &str, to: &Path) -> Result<PathBuf, Exit> {
     let name = path.rsplit('/').next().filter(|name| !name.is_empty() && *name != "." && *name != "..");
     let name = name.ok_or_else(|| Exit::usage(format!("'{path}' names a folder, not a file")))?;
     if to.is_dir() {
-        return Ok(to.join(name));
+        return plain(to.join(name));
     }
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if to.as_os_str().to_string_lossy().ends_with('/') || !folder.is_dir() {
         let missing = if folder.is_dir() { to } else { folder };
         return Err(Exit::refused(format!("there is no folder {} here", missing.display())));
     }
-    Ok(to.to_owned())
+    plain(to.to_owned())
+}
+
+/// What is there already may be replaced, if it is a file: a pipe or a device would be destroyed by that.
+fn plain(file: PathBuf) -> Result<PathBuf, Exit> {
+    match std::fs::metadata(&file) {
+        Ok(there) if !there.is_file() => Err(Exit::refused(format!("{} is there, and is no file", file.display()))),
+        // A link stays a link; the file it leads to is what is replaced.
+        Ok(_) => Ok(std::fs::canonicalize(&file).unwrap_or(file)),
+        Err(_) => Ok(file),
+    }
 }
 
 fn absolute(path: &str) -> Result<(), Exit> {
@@ -115,7 +139,7 @@ pub async fn upload(wanted: &Upload, ports: &Ports, session: &Session) -> Result
     let held = Held::take(&ports.stores, session).await?;
     let placed = ports.shell.place(&host, &path, &content, existing).await.map(|()| Code::Done).map_err(|error| {
         let taken = error.kind == PortErrorKind::Conflict;
-        let exit = Exit::from(advised(error, wanted.user)).line("nothing was changed");
+        let exit = unchanged(advised(error, wanted.user));
         if taken { exit.line("overwrite=yes replaces it") } else { exit }
     });
     let code = held.release(session, placed).await?;
@@ -140,6 +164,9 @@ mod tests {
         assert_eq!(to("key"), Ok("key".into()));
         assert_eq!(to("none/key").map_err(|exit| exit.code), Err(Code::Refused));
         assert_eq!(to("none/").map_err(|exit| exit.code), Err(Code::Refused));
+        std::fs::create_dir(here.path().join("id_rsa.pub")).unwrap();
+        assert_eq!(to("").map_err(|exit| exit.code), Err(Code::Refused), "a folder is in its place");
+        assert_eq!(destination("/x", Path::new("/dev/null")).map_err(|exit| exit.code), Err(Code::Refused), "a device would be lost");
         for folder in ["/etc/", "/", "/etc/.."] {
             assert_eq!(destination(folder, here.path()).map_err(|exit| exit.code), Err(Code::Usage), "{folder}");
         }

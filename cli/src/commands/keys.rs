@@ -1,6 +1,6 @@
 //! `keys.list`, `keys.orphans`, `keys.restore`: whose keys does a master hold, who needs them no more, and which come back?
 
-use super::{Session, fleet_lock::Held, named};
+use super::{Session, fleet_lock::Held, named, nodes::unchanged};
 use crate::{
     exit::{Code, Exit},
     nearest::did_you_mean,
@@ -127,7 +127,7 @@ async fn restore(master: &StackName, host: &Host, what: &str, ports: &Ports, ses
             .line("nothing was changed; `bldr keys.list` lists what it keeps"));
     }
     let keys: Vec<HeldKey> = ids.into_values().flatten().collect();
-    let restored = ports.masters.restore(host, &keys).await.map_err(|error| Exit::from(error).line("nothing was changed"))?;
+    let restored = ports.masters.restore(host, &keys).await.map_err(unchanged)?;
     let view = RestoredView { master, restored: restored.into_iter().collect() };
     let text = || view.restored.iter().map(|id| format!("{id}\n")).collect();
     session.screen.result(text, &view);

@@ -1,22 +1,16 @@
 //! Which nodes of a stack are meant, and where can they be asked?
 
 use super::{Session, named};
-use crate::{exit::Exit, request::User, wiring::Ports};
+use crate::{
+    exit::{Code, Exit},
+    request::{User, Which},
+    wiring::Ports,
+};
 use bldr_core::{
     error::{PortError, PortErrorKind},
     fleet::{Host, InstanceState, Node},
-    name::StackName,
     survey::{Depth, survey},
 };
-
-/// Which nodes a task is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Which {
-    /// Of this stack.
-    pub stack: StackName,
-    /// Only the node of this number.
-    pub number: Option<u64>,
-}
 
 impl Which {
     /// These nodes, in order of their numbers; one at least.
@@ -69,6 +63,16 @@ pub fn advised(error: PortError, user: User) -> PortError {
     let other = "use_bootstrap_user=yes logs in as `users.bootstrap`, whom every machine has".to_owned();
     let advice = error.advice.as_ref().map_or(other.clone(), |advice| format!("{other}; or {advice}"));
     error.advise(advice)
+}
+
+/// What failed while something was to be changed on a machine. That nothing was is said where it is known: a connection that was
+/// lost says neither.
+pub fn unchanged(error: PortError) -> Exit {
+    match error.kind {
+        PortErrorKind::Refused | PortErrorKind::Conflict | PortErrorKind::NotFound => Exit::from(error).line("nothing was changed"),
+        PortErrorKind::Denied => error.into(),
+        PortErrorKind::Unreachable | PortErrorKind::Malformed => Exit { code: Code::Failed, ..error.into() },
+    }
 }
 
 fn names(nodes: &[Node]) -> String {

@@ -9,7 +9,7 @@ use crate::{
 };
 use bldr_core::{
     error::PortResult,
-    fleet::{ContextFacts, Fleet, Instance, InstanceState, Node},
+    fleet::{ContextFacts, Fleet, Instance, InstanceState, Node, Reading},
     name::{NodeName, StackName},
     survey::{Depth, survey},
 };
@@ -40,11 +40,12 @@ pub async fn switch(wanted: &Switch, ports: &Ports, session: &mut Session) -> Re
     let nodes = wanted.which.listed(ports, session).await?;
     if wanted.to == SwitchTo::Off && wanted.which.stack.is_master() {
         let fleet = survey(&ports.sources(&session.place), |_| Depth::Context).await.map_err(Exit::blind)?;
-        let minions = on_it(&fleet, &wanted.which.stack);
-        if minions > 0 {
+        let (minions, unread) = on_it(&fleet, &wanted.which.stack);
+        if minions + unread > 0 {
             let master = &wanted.which.stack;
             let them = if minions == 1 { "the context of 1 stack names".into() } else { format!("the contexts of {minions} stacks name") };
-            session.terminal.confirm(&format!("{them} {master} as their master. Stop it?"))?;
+            let unread = if unread == 0 { String::new() } else { format!(", and {unread} cannot be read") };
+            session.terminal.confirm(&format!("{them} {master} as their master{unread}. Stop it?"))?;
         }
     }
     let held = Held::take(&ports.stores, session).await?;
@@ -52,11 +53,14 @@ pub async fn switch(wanted: &Switch, ports: &Ports, session: &mut Session) -> Re
     held.release(session, ended).await
 }
 
-/// How many stacks' contexts name this master.
-fn on_it(fleet: &Fleet, master: &StackName) -> usize {
+/// How many stacks' contexts name this master, and how many cannot be read.
+fn on_it(fleet: &Fleet, master: &StackName) -> (usize, usize) {
     let names_it = |address: &str| fleet.master_at(address).is_some_and(|stack| stack.name == *master);
-    let facts = fleet.stacks.values().filter(|stack| stack.name != *master).filter_map(|stack| stack.context.ok());
-    facts.filter(|facts| matches!(facts, ContextFacts::Mastered { masters } if masters.iter().any(|address| names_it(address)))).count()
+    let contexts = || fleet.stacks.values().filter(|stack| stack.name != *master).map(|stack| &stack.context);
+    let named = contexts()
+        .filter_map(Reading::ok)
+        .filter(|facts| matches!(facts, ContextFacts::Mastered { masters } if masters.iter().any(|address| names_it(address))));
+    (named.count(), contexts().filter(|context| matches!(context, Reading::Unreadable(_))).count())
 }
 
 async fn switched(wanted: &Switch, nodes: &[Node], ports: &Ports, session: &Session) -> Code {
@@ -92,10 +96,11 @@ async fn one(node: &Node, to: SwitchTo, ports: &Ports) -> NodeView {
 }
 
 async fn changed(node: &Node, to: SwitchTo, ports: &Ports) -> PortResult<Instance> {
+    let instance = match to {
+        SwitchTo::On => ports.power.start(&node.id).await?,
+        SwitchTo::Off => ports.power.stop(&node.id).await?,
+    };
     // What was remembered of it is over: from now on it runs, or sleeps, because an operator wants it so.
     ports.stores.sleepers.forget(&node.name).await?;
-    match to {
-        SwitchTo::On => ports.power.start(&node.id).await,
-        SwitchTo::Off => ports.power.stop(&node.id).await,
-    }
+    Ok(instance)
 }

@@ -79,9 +79,16 @@ async fn on(node: &Node, wanted: &Command, several: bool, ports: &Ports, screen:
     ports.minions.release(&host).await;
     match answer {
         Ok(exit) => ended(Some(exit), None),
-        Err(error) => ended(None, Some(advised(error, wanted.user).to_string())),
+        Err(error) => {
+            let error = advised(error, wanted.user);
+            let advice = error.advice.map(|advice| format!("; {advice}")).unwrap_or_default();
+            ended(None, Some(format!("{}{advice}", error.problem)))
+        }
     }
 }
+
+/// How much of a line is waited for.
+const LONGEST_LINE: usize = 64 << 10;
 
 /// What a node prints on one of its streams, in whole lines where several nodes print.
 struct Lines<'a> {
@@ -105,10 +112,16 @@ impl<'a> Lines<'a> {
             self.screen.bytes(&all, self.stream == "stderr");
             return;
         }
-        while let Some(end) = self.begun.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.begun.drain(..=end).collect();
-            self.tell(&line[..end]);
-        }
+        let Some(last) = bytes.iter().rposition(|byte| *byte == b'\n') else {
+            // A line without an end is told in pieces.
+            if self.begun.len() > LONGEST_LINE {
+                self.end();
+            }
+            return;
+        };
+        let rest = self.begun.split_off(self.begun.len() - (bytes.len() - last - 1));
+        let lines = std::mem::replace(&mut self.begun, rest);
+        lines[..lines.len() - 1].split(|byte| *byte == b'\n').for_each(|line| self.tell(line));
     }
 
     fn end(&mut self) {

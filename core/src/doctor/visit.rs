@@ -2,7 +2,7 @@
 
 use super::{Check, without_secrets};
 use crate::{
-    fleet::{Fleet, InstanceState, Node, Stack, Timestamp},
+    fleet::{ContextFacts, Fleet, InstanceState, KeyState, Node, Reading, Stack, Timestamp},
     name::StackName,
     ports::{Masters, Minions},
     project::{ProjectError, Projects},
@@ -32,7 +32,7 @@ pub fn repositories(projects: &Projects, master: &StackName) -> Result<Vec<Strin
     Ok(all)
 }
 
-/// Asks everybody, and says what came of it: a line a check. `now` is our own clock.
+/// Asks everybody, and says what came of it: a line a check. Of the fleet the contexts have to be read; `now` is our own clock.
 pub async fn visit(
     fleet: &Fleet,
     master: &StackName,
@@ -45,7 +45,8 @@ pub async fn visit(
     let mut checks = vec![Check::machine(stack.and_then(Stack::state), master.as_str())];
     let node = stack.and_then(Stack::running);
     let Some((node, host)) = node.and_then(|node| Some((node, node.host()?))) else { return checks };
-    let others = || fleet.stacks.values().filter(|stack| !stack.name.is_master()).flat_map(|stack| &stack.nodes);
+    let has_master = |stack: &&Stack| matches!(stack.context, Reading::Read(ContextFacts::Mastered { .. }));
+    let others = || fleet.stacks.values().filter(|stack| !stack.name.is_master()).filter(has_master).flat_map(|stack| &stack.nodes);
     let standing = match masters.read(&host).await {
         Ok(standing) => standing,
         Err(error) => {
@@ -59,7 +60,9 @@ pub async fn visit(
         None => Check::ok("salt-master", format!("it answers, Salt {version}")),
         Some(why) => Check::no("salt-master", why.clone(), "`systemctl status salt-master` on it says more"),
     });
-    let sample = others().find(|node| node.state == InstanceState::Running).map(|node| node.name.to_string());
+    // Of a minion that has never come here the master knows no grains, and many a pillar cannot be rendered without.
+    let accepted = |node: &&Node| standing.keys.under(&node.name.to_string()).iter().any(|held| held.state == KeyState::Accepted);
+    let sample = others().find(accepted).map(|node| node.name.to_string());
     match masters.inspect(&host, repositories, sample.clone()).await {
         Ok(workplace) => checks.extend(workplace.checks(repositories, others().count() as u64, now(), sample.as_deref())),
         Err(error) => checks.push(Check::no("its machine", without_secrets(&error.problem), "run this again")),

@@ -62,6 +62,17 @@ async fn a_minion_is_let_in_by_id_and_key(bench: &dyn Bench) {
 
 async fn keys_are_forgotten_by_id_and_body(bench: &dyn Bench) {
     let (masters, host) = (bench.masters(), bench.host());
+    // Told of all that are held under an id, it forgets them all.
+    bench.put(&file("minions", "gone--ci--1"), Some(key("bWlu").pem())).await;
+    bench.put(&file("minions_denied", "gone--ci--1"), Some(key("c2Vj").pem())).await;
+    let both = [held("gone--ci--1", KeyState::Accepted, "bWlu"), held("gone--ci--1", KeyState::Denied, "c2Vj")];
+    assert_eq!(masters.forget(&host, &both).await.expect("forget").iter().collect::<Vec<_>>(), ["gone--ci--1"]);
+    let several = masters.restore(&host, &both).await.expect_err("which of them?").kind;
+    assert_eq!(several, PortErrorKind::Conflict);
+    for folder in ["minions", "minions_denied"] {
+        assert_eq!(bench.get(&file(folder, "gone--ci--1")).await, None);
+        bench.put(&format!("/var/lib/bldr/quarantine/{folder}/gone--ci--1"), None).await;
+    }
     // Of ferry it holds another key than the one that is to be forgotten; of harbor a second one, which Salt would remove too.
     bench.put(&file("minions_denied", HARBOR), Some(key("c2Vj").pem())).await;
     let told = [HARBOR, QUILL, FERRY].map(|id| held(id, KeyState::Accepted, "bWlu"));
@@ -80,7 +91,10 @@ async fn what_was_forgotten_comes_back_as_what_it_was(bench: &dyn Bench) {
     let kept = masters.quarantined(&host).await.expect("quarantined");
     let expected = [held(HARBOR, KeyState::Accepted, "bWlu"), held(QUILL, KeyState::Rejected, "bWlu")];
     assert_eq!(kept, expected.iter().cloned().collect::<HeldKeys>());
-    // All or nothing, where another has come in the place of one of them.
+    // All or nothing, where another has come in the place of one of them, or the same in another's folder.
+    bench.put(&file("minions", QUILL), Some(key("bWlu").pem())).await;
+    assert_eq!(masters.restore(&host, &expected).await.expect_err("a conflict").kind, PortErrorKind::Conflict);
+    bench.put(&file("minions", QUILL), None).await;
     bench.put(&file("minions_pre", QUILL), Some(key("b3Ro").pem())).await;
     let refused = masters.restore(&host, &expected).await.expect_err("a conflict").kind;
     assert_eq!((refused, bench.get(&file("minions", HARBOR)).await), (PortErrorKind::Conflict, None));

@@ -128,12 +128,17 @@ impl Masters for Machines {
     async fn restore(&self, host: &Host, keys: &[HeldKey]) -> PortResult<BTreeSet<String>> {
         let name = self.enter(host).await?;
         let held = self.held(&name)?;
-        if let Some(key) = keys.iter().find(|key| held.under(&key.id).iter().any(|held| held.key != key.key)) {
-            let problem = format!("it holds another key under the id '{}' by now", key.id);
-            return Err(PortError::new(PortErrorKind::Conflict, host.node.to_string(), problem));
-        }
         let kept = self.keys_below(&name, path::QUARANTINE)?;
         let meant = |kept: &&HeldKey| keys.iter().any(|key| key.id == kept.id && key.key == kept.key);
+        let conflict = |problem: String| Err(PortError::new(PortErrorKind::Conflict, host.node.to_string(), problem));
+        for key in kept.iter().filter(meant) {
+            if held.under(&key.id).iter().any(|held| held != key) {
+                return conflict(format!("it holds a key under the id '{}' by now", key.id));
+            }
+            if kept.under(&key.id).iter().filter(meant).count() > 1 {
+                return conflict(format!("of '{}' several keys were removed; put the right one back by hand", key.id));
+            }
+        }
         self.move_keys(&name, kept.iter().filter(meant), path::QUARANTINE, path::MASTER_PKI)
     }
 }
