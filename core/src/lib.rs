@@ -25,6 +25,7 @@ pub mod project;
 pub mod readiness;
 pub mod salt_version;
 pub mod soundness;
+pub mod ssh_key;
 pub mod stage;
 pub mod status;
 pub mod survey;
