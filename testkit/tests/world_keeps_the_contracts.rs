@@ -5,7 +5,9 @@ use async_trait::async_trait;
 use bldr_core::{
     address::MasterAddress,
     fleet::{Ec2Id, Host, InstanceState, PublicKey},
-    ports::{Clock, Inventory, Minions, Power},
+    launch::{MachineSpec, OpenPort},
+    ports::{Clock, Inventory, Minions, Power, Provisioning, SecurityGroupId},
+    ssh_key::SshPublicKey,
 };
 use bldr_testkit::{
     clock::ManualClock,
@@ -15,13 +17,14 @@ use bldr_testkit::{
         minions::HighstateEnd,
         trust::{Folder, Side},
     },
-    machines::{FAILING_STATE, Fault, Machine, path},
+    machines::{FAILING_STATE, Fault, KeyPair, Machine, SecurityGroup, path},
     salt,
     spec::FleetSpec,
     stores::{MemoryContexts, MemoryJournal, MemoryLock, MemoryProjects, MemorySleepers},
     world::World,
 };
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
@@ -99,6 +102,87 @@ impl contract::inventory::Bench for SimulatedAccount {
 async fn inventory_and_power() {
     let world = World::new(&FleetSpec::of(&[])).unwrap();
     contract::inventory::suite(&SimulatedAccount { world, next: AtomicU8::new(1) }).await;
+}
+
+#[async_trait]
+impl contract::provisioning::Bench for SimulatedAccount {
+    fn provisioning(&self) -> &dyn Provisioning {
+        &self.world.machines
+    }
+    fn inventory(&self) -> &dyn Inventory {
+        &self.world.machines
+    }
+    fn power(&self) -> &dyn Power {
+        &self.world.machines
+    }
+    fn machine(&self) -> MachineSpec {
+        MachineSpec { ami: "ami-1".into(), instance_type: "t3.small".into(), subnet: None, root_volume_gib: None }
+    }
+    async fn add_key_pair(&self, name: &str, key: &SshPublicKey) {
+        self.world.machines.put_key_pair(name, &KeyPair { key: key.to_string(), stack: None }).unwrap();
+    }
+    async fn key(&self, name: &str) -> Option<SshPublicKey> {
+        SshPublicKey::from_openssh(&self.world.machines.key_pair_named(name).unwrap()?.key)
+    }
+    async fn add_group(&self, name: &str) -> SecurityGroupId {
+        let id = SecurityGroupId(format!("sg-{name}").into());
+        self.world.machines.put_group(name, &SecurityGroup { id: id.clone(), stack: None, open: BTreeSet::new() }).unwrap();
+        id
+    }
+    async fn open(&self, group: &SecurityGroupId, port: &OpenPort) {
+        let (name, mut group) = self.world.machines.group_with(group).unwrap().unwrap();
+        group.open.insert(port.clone());
+        self.world.machines.put_group(&name, &group).unwrap();
+    }
+    async fn opened(&self, group: &SecurityGroupId) -> Option<BTreeSet<OpenPort>> {
+        self.world.machines.group_with(group).unwrap().map(|(_, group)| group.open)
+    }
+}
+
+#[tokio::test]
+async fn provisioning() {
+    let world = World::new(&FleetSpec::of(&["harbor--ci"])).unwrap();
+    contract::provisioning::suite(&SimulatedAccount { world, next: AtomicU8::new(1) }).await;
+}
+
+#[tokio::test]
+async fn a_launch_and_a_removal_that_are_cut_short_anywhere_are_completed_by_the_next() {
+    use bldr_core::ports::{Belongings, Order};
+    use contract::provisioning::{Bench, key, stack};
+    async fn launched(account: &SimulatedAccount) -> bldr_core::error::PortResult<Belongings> {
+        let (machines, ship) = (&account.world.machines, stack("harbor--ship"));
+        machines.key_pair(&ship, &key()).await?;
+        let ssh = OpenPort { from: 22, to: 22, protocol: bldr_core::launch::Protocol::Tcp, cidr: "0.0.0.0/0".into() };
+        let (security_group, _) = machines.security_group(&ship, None, &[ssh]).await?;
+        let order =
+            Order { node: ship.node(1), machine: account.machine(), security_group, user_data: "#!/bin/sh\n".into(), launch: "l".into() };
+        for node in [1, 2] {
+            machines.run(&Order { node: ship.node(node), ..order.clone() }).await?;
+        }
+        machines.found(&ship).await
+    }
+    let account = SimulatedAccount { world: World::new(&FleetSpec::of(&["harbor--ci"])).unwrap(), next: AtomicU8::new(1) };
+    let machines = &account.world.machines;
+    let before = machines.names();
+    let mut cuts = 0;
+    for writes in 0.. {
+        machines.blow_after(writes);
+        let whole = launched(&account).await.is_ok() && machines.remove(&stack("harbor--ship")).await.is_ok();
+        machines.mend_fuse();
+        cuts += i64::from(!whole);
+        let there = launched(&account).await.unwrap();
+        assert_eq!((there.instances.len(), there.security_groups.len(), there.key_pair.is_some()), (2, 1, true), "cut after {writes}");
+        for node in ["harbor--ship--1", "harbor--ship--2"] {
+            assert_eq!(machines.file(node, path::USER_DATA).unwrap().as_deref(), Some("#!/bin/sh\n"), "cut after {writes}");
+        }
+        machines.remove(&stack("harbor--ship")).await.unwrap();
+        assert!(machines.found(&stack("harbor--ship")).await.unwrap().is_empty(), "cut after {writes}");
+        assert_eq!(machines.names(), before);
+        if whole {
+            break;
+        }
+    }
+    assert!(cuts > 12, "{cuts}");
 }
 
 const NODE: &str = "harbor--ci--1";

@@ -6,6 +6,7 @@ pub mod inventory;
 pub mod journal;
 pub mod lock;
 pub mod minions;
+pub mod provisioning;
 pub mod shared_address;
 pub mod shell;
 pub mod sleepers;
