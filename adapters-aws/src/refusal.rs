@@ -78,7 +78,7 @@ impl Refusal {
         match self.why {
             Why::NoCapacity => "run it again in a while, or choose another aws.ec2.type or a subnet in another availability zone",
             Why::Quota => "ask AWS for more (Service Quotas, Amazon EC2), or remove what nobody needs, and run it again",
-            Why::NoImage => "check aws.ec2.ami in the project file: an image is of one region, and may be another account's secret",
+            Why::NoImage => "check aws.ec2.ami in the project file: an image is of one region, and may be for one account only",
             Why::SubnetFull => "remove what nobody needs from the subnet, or choose another: aws.subnet-id, aws.redundant-subnet-id",
             Why::NoSubnet => "check aws.subnet-id and aws.redundant-subnet-id in the project file: a subnet is of one region",
             Why::NoDefaultNetwork => "say in the project file which subnet it shall be: aws.subnet-id",

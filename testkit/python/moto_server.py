@@ -79,7 +79,7 @@ def run_once(self, image_id, count, user_data, security_group_names, **kwargs):
         for reservation in self.reservations.values():
             for instance in reservation.instances:
                 if instance.client_token == token:
-                    if (instance.image_id, instance.user_data) != (image_id, user_data):
+                    if (instance.image_id, str(instance.user_data)) != (image_id, str(user_data)):
                         raise EC2ClientError("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent")
                     return reservation
     return plain_run(self, image_id, count, user_data, security_group_names, **kwargs)

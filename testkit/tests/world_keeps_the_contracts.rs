@@ -145,46 +145,6 @@ async fn provisioning() {
     contract::provisioning::suite(&SimulatedAccount { world, next: AtomicU8::new(1) }).await;
 }
 
-#[tokio::test]
-async fn a_launch_and_a_removal_that_are_cut_short_anywhere_are_completed_by_the_next() {
-    use bldr_core::ports::{Belongings, Order};
-    use contract::provisioning::{Bench, key, stack};
-    async fn launched(account: &SimulatedAccount) -> bldr_core::error::PortResult<Belongings> {
-        let (machines, ship) = (&account.world.machines, stack("harbor--ship"));
-        machines.key_pair(&ship, &key()).await?;
-        let ssh = OpenPort { from: 22, to: 22, protocol: bldr_core::launch::Protocol::Tcp, cidr: "0.0.0.0/0".into() };
-        let (security_group, _) = machines.security_group(&ship, None, &[ssh]).await?;
-        let order =
-            Order { node: ship.node(1), machine: account.machine(), security_group, user_data: "#!/bin/sh\n".into(), launch: "l".into() };
-        for node in [1, 2] {
-            machines.run(&Order { node: ship.node(node), ..order.clone() }).await?;
-        }
-        machines.found(&ship).await
-    }
-    let account = SimulatedAccount { world: World::new(&FleetSpec::of(&["harbor--ci"])).unwrap(), next: AtomicU8::new(1) };
-    let machines = &account.world.machines;
-    let before = machines.names();
-    let mut cuts = 0;
-    for writes in 0.. {
-        machines.blow_after(writes);
-        let whole = launched(&account).await.is_ok() && machines.remove(&stack("harbor--ship")).await.is_ok();
-        machines.mend_fuse();
-        cuts += i64::from(!whole);
-        let there = launched(&account).await.unwrap();
-        assert_eq!((there.instances.len(), there.security_groups.len(), there.key_pair.is_some()), (2, 1, true), "cut after {writes}");
-        for node in ["harbor--ship--1", "harbor--ship--2"] {
-            assert_eq!(machines.file(node, path::USER_DATA).unwrap().as_deref(), Some("#!/bin/sh\n"), "cut after {writes}");
-        }
-        machines.remove(&stack("harbor--ship")).await.unwrap();
-        assert!(machines.found(&stack("harbor--ship")).await.unwrap().is_empty(), "cut after {writes}");
-        assert_eq!(machines.names(), before);
-        if whole {
-            break;
-        }
-    }
-    assert!(cuts > 12, "{cuts}");
-}
-
 const NODE: &str = "harbor--ci--1";
 
 struct SimulatedNode(World);

@@ -83,7 +83,7 @@ impl Ec2Provisioning {
 }
 
 /// Only one value passes.
-fn filter(name: impl Into<String>, value: impl Into<String>) -> Filter {
+pub(crate) fn filter(name: impl Into<String>, value: impl Into<String>) -> Filter {
     // EC2 takes '*' and '?' in a filter's value for wildcards; neither can be in a name of bldr's, nor in an id.
     Filter::builder().name(name).values(value).build()
 }

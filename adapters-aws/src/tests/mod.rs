@@ -4,6 +4,9 @@ mod canned;
 mod complaints;
 mod environment;
 mod fleet;
+mod orders;
+mod policy;
+mod provisioning;
 mod switching;
 
 use crate::{Ec2, patience::Patience};
