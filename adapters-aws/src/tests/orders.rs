@@ -10,7 +10,7 @@ use bldr_core::{
     launch::MachineSpec,
     ports::{Change, Order, Provisioning, SecurityGroupId},
 };
-use bldr_testkit::contract::provisioning::stack;
+use bldr_testkit::contract::provisioning::{key, other_key, stack};
 use std::time::Duration;
 
 fn ordered() -> Order {
@@ -97,6 +97,17 @@ fn keys(inside: &str) -> (u16, String) {
 
 fn groups(inside: &str) -> (u16, String) {
     (200, format!("<DescribeSecurityGroupsResponse><securityGroupInfo>{inside}</securityGroupInfo></DescribeSecurityGroupsResponse>"))
+}
+
+#[tokio::test]
+async fn somebody_who_imports_a_key_at_the_same_time_is_no_trouble_if_it_is_the_same() {
+    for (theirs, expected) in [(key(), Ok(Change::NotNeeded)), (other_key(), Err(PortErrorKind::Conflict))] {
+        let taken = canned::error(400, "InvalidKeyPair.Duplicate", "The keypair already exists");
+        let there = keys(&format!("<item><keyName>harbor--ci</keyName><publicKey>{theirs}</publicKey></item>"));
+        let server = Canned::answering([keys(""), taken, there]).await;
+        let imported = connected(&server.endpoint).await.provisioning().key_pair(&stack("harbor--ci"), &key()).await;
+        assert_eq!(imported.map_err(|error| error.kind), expected);
+    }
 }
 
 #[tokio::test]
