@@ -3,7 +3,9 @@
 use crate::{
     failure::{Access, Failure},
     inventory::Ec2Inventory,
-    power::{Ec2Power, Patience},
+    patience::Patience,
+    power::Ec2Power,
+    provisioning::Ec2Provisioning,
 };
 use aws_config::{BehaviorVersion, ConfigLoader, Region};
 use aws_sdk_ec2::{
@@ -89,6 +91,12 @@ impl Ec2 {
     #[must_use]
     pub fn power(&self) -> Ec2Power {
         Ec2Power(self.clone())
+    }
+
+    /// What a launch makes and a destroy removes.
+    #[must_use]
+    pub fn provisioning(&self) -> Ec2Provisioning {
+        Ec2Provisioning(self.clone())
     }
 }
 

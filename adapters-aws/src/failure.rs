@@ -1,5 +1,6 @@
 //! What went wrong at AWS, and what does an operator do about it?
 
+use crate::refusal::Refusal;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -52,6 +53,8 @@ pub(crate) enum Failure {
     ServerFault { action: &'static str, code: String, message: String },
     #[error("AWS refused {action} ({code}: {message})")]
     Refused { action: &'static str, code: String, message: String },
+    #[error("{0}")]
+    Provisioning(Refusal),
     #[error("{endpoint} answered, but not as EC2 does (HTTP {status})")]
     NotEc2 { endpoint: String, status: u16 },
     #[error("EC2 answered what bldr cannot understand: {0}")]
@@ -64,6 +67,8 @@ pub(crate) enum Failure {
     Gone { state: InstanceState },
     #[error("it is {state} again right after it was switched{}", reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default())]
     FellBack { state: InstanceState, reason: Option<String> },
+    #[error("it is {state} and was never running{}", reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default())]
+    NeverUp { state: InstanceState, reason: Option<String> },
     #[error("still {state} after {} s, not {goal}", limit.as_secs())]
     Stuck { state: InstanceState, goal: InstanceState, limit: Duration },
 }
@@ -97,12 +102,14 @@ impl Failure {
             | Self::Denied { .. } => Kind::Denied,
             Self::NoSuchInstance | Self::Gone { .. } => Kind::NotFound,
             Self::NotEc2 { .. } | Self::Malformed(_) => Kind::Malformed,
+            Self::Provisioning(refusal) => refusal.kind(),
             Self::NoRegion { .. }
             | Self::NotARegion { .. }
             | Self::Throttled { .. }
             | Self::Refused { .. }
             | Self::NotOurs
             | Self::FellBack { .. }
+            | Self::NeverUp { .. }
             | Self::Stuck { .. } => Kind::Refused,
         }
     }
@@ -140,6 +147,8 @@ impl Failure {
             }
             Self::NotEc2 { .. } => "check AWS_ENDPOINT_URL and the proxy".to_owned(),
             Self::ServerFault { .. } => "run it again in a while; https://health.aws.amazon.com says what AWS knows".to_owned(),
+            Self::NeverUp { .. } => "mend what it says, then launch anew: EC2 answers the same order with the same machine".to_owned(),
+            Self::Provisioning(refusal) => refusal.advice().to_owned(),
             Self::Stuck { .. } | Self::FellBack { .. } => "see what the EC2 console says of it, then run the same again".to_owned(),
             Self::Refused { .. } | Self::Malformed(_) | Self::NoSuchInstance | Self::NotOurs | Self::Gone { .. } => return None,
         })
@@ -205,8 +214,11 @@ impl Access {
             | "EC2ThrottledException"
             | "SlowDown" => Failure::Throttled { action, code },
             "InvalidInstanceID.NotFound" | "InvalidInstanceID.Malformed" => Failure::NoSuchInstance,
-            _ if status >= 500 => Failure::ServerFault { action, code, message },
-            _ => Failure::Refused { action, code, message },
+            _ => match Refusal::said(&code, &message) {
+                Some(refusal) => Failure::Provisioning(refusal),
+                None if status >= 500 => Failure::ServerFault { action, code, message },
+                None => Failure::Refused { action, code, message },
+            },
         }
     }
 

@@ -8,7 +8,8 @@ use bldr_core::fleet::{Ec2Id, Instance, InstanceState, Timestamp};
 pub(crate) const CLUSTER: &str = "Cluster";
 /// The tag that CloudFormation sets on what it makes.
 pub(crate) const CLOUDFORMATION: &str = "aws:cloudformation:stack-name";
-const NODE: &str = "Node";
+/// The tag that has a node's number.
+pub(crate) const NODE: &str = "Node";
 
 /// An instance of some stack; `None` where it carries no stack's tag, and so is not ours.
 pub(crate) fn ours(theirs: &Theirs) -> Result<Option<Instance>, Failure> {

@@ -5,7 +5,7 @@ use crate::{
     failure::Failure,
     instance::{CLOUDFORMATION, CLUSTER, ours},
 };
-use aws_sdk_ec2::types::{Filter, InstanceStateName, Reservation};
+use aws_sdk_ec2::types::{Filter, Reservation};
 use bldr_core::{
     error::PortResult,
     fleet::{Instance, InstanceState},
@@ -34,28 +34,34 @@ impl Inventory for Ec2Inventory {
 impl Ec2Inventory {
     async fn all(&self) -> Result<Vec<Instance>, Failure> {
         // The values of one filter are alternatives: either tag will do.
-        let tagged = Filter::builder().name("tag-key").values(CLUSTER).values(CLOUDFORMATION).build();
-        let alive = [InstanceStateName::Pending, InstanceStateName::Running, InstanceStateName::Stopping, InstanceStateName::Stopped];
-        let alive = alive.iter().fold(Filter::builder().name("instance-state-name"), |f, s| f.values(s.as_str())).build();
-        let mut pages = self.0.client.describe_instances().filters(tagged).filters(alive).into_paginator().page_size(PAGE).send();
-
-        // By id: an instance that moves between two pages while they are read must not count twice.
-        let mut found = BTreeMap::new();
-        let mut more = false;
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| self.0.access.failure("ec2:DescribeInstances", &error))?;
-            for theirs in page.reservations().iter().flat_map(Reservation::instances) {
-                if let Some(instance) = ours(theirs)? {
-                    found.insert(instance.id.clone(), instance);
-                }
-            }
-            more = page.next_token().is_some_and(|t| !t.is_empty());
-        }
-        // The SDK stops without a word when a page points to itself; a part of the fleet must not pass for all of it.
-        if more {
-            return Err(Failure::Malformed("the same page again and again".to_owned()));
-        }
-        let gone = |i: &Instance| matches!(i.state, InstanceState::Terminated | InstanceState::ShuttingDown);
-        Ok(found.into_values().filter(|i| !gone(i)).collect())
+        listed(&self.0, Filter::builder().name("tag-key").values(CLUSTER).values(CLOUDFORMATION).build(), &ALIVE).await
     }
+}
+
+/// The states of a machine that is there and stays there.
+pub(crate) const ALIVE: [InstanceState; 4] =
+    [InstanceState::Pending, InstanceState::Running, InstanceState::Stopping, InstanceState::Stopped];
+
+/// Every instance that has these tags and is in one of these states, by id; all pages or an error.
+pub(crate) async fn listed(ec2: &Ec2, tagged: Filter, states: &[InstanceState]) -> Result<Vec<Instance>, Failure> {
+    let in_state = states.iter().fold(Filter::builder().name("instance-state-name"), |f, s| f.values(s.to_string())).build();
+    let mut pages = ec2.client.describe_instances().filters(tagged).filters(in_state).into_paginator().page_size(PAGE).send();
+
+    // By id: an instance that moves between two pages while they are read must not count twice.
+    let mut found = BTreeMap::new();
+    let mut more = false;
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| ec2.access.failure("ec2:DescribeInstances", &error))?;
+        for theirs in page.reservations().iter().flat_map(Reservation::instances) {
+            if let Some(instance) = ours(theirs)? {
+                found.insert(instance.id.clone(), instance);
+            }
+        }
+        more = page.next_token().is_some_and(|t| !t.is_empty());
+    }
+    // The SDK stops without a word when a page points to itself; a part of the fleet must not pass for all of it.
+    if more {
+        return Err(Failure::Malformed("the same page again and again".to_owned()));
+    }
+    Ok(found.into_values().filter(|i| states.contains(&i.state)).collect())
 }

@@ -7,30 +7,10 @@ use bldr_core::{
     fleet::{Ec2Id, Instance, InstanceState},
     ports::Power,
 };
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// The mains switch of EC2's machines.
 #[derive(Debug, Clone)]
 pub struct Ec2Power(pub(crate) Ec2);
-
-/// How long to wait for a machine, and how often to look.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
-    /// Between the first two looks.
-    pub(crate) first: Duration,
-    /// Between later ones, at most.
-    pub(crate) longest: Duration,
-    /// In all.
-    pub(crate) limit: Duration,
-}
-
-impl Default for Patience {
-    // Most machines are up in half a minute; one with much memory or many disks takes minutes to stop.
-    fn default() -> Self {
-        Self { first: Duration::from_secs(2), longest: Duration::from_secs(15), limit: Duration::from_secs(600) }
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Goal {
@@ -55,9 +35,9 @@ impl Goal {
 }
 
 /// An instance, and why it is in its state where EC2 says so.
-struct Look {
-    instance: Instance,
-    reason: Option<String>,
+pub(crate) struct Look {
+    pub(crate) instance: Instance,
+    pub(crate) reason: Option<String>,
 }
 
 #[async_trait::async_trait]
@@ -73,9 +53,7 @@ impl Power for Ec2Power {
 
 impl Ec2Power {
     async fn bring(&self, id: &Ec2Id, goal: Goal) -> Result<Instance, Failure> {
-        let Patience { first, longest, limit } = self.0.patience;
-        let deadline = Instant::now() + limit;
-        let mut pause = first;
+        let mut wait = self.0.patience.begin();
         let mut look = self.look(id).await?;
         // On its way means: seen on its way by a look after the request. Right after a request EC2 may still show the old state.
         let (mut asked, mut on_its_way) = (false, false);
@@ -95,16 +73,13 @@ impl Ec2Power {
                 }
                 _ => on_its_way = asked && state != goal.from(),
             }
-            let now = Instant::now();
-            if now >= deadline {
-                return Err(Failure::Stuck { state, goal: goal.state(), limit });
+            if !wait.goes_on().await {
+                return Err(Failure::Stuck { state, goal: goal.state(), limit: self.0.patience.limit });
             }
-            tokio::time::sleep_until(deadline.min(now + pause)).await;
-            pause = longest.min(pause * 3 / 2);
             look = match self.look(id).await {
                 Ok(seen) => seen,
                 // The machine goes on while nobody can see it.
-                Err(failure) if failure.is_transient() && Instant::now() < deadline => look,
+                Err(failure) if failure.is_transient() && !wait.is_over() => look,
                 Err(failure) => return Err(failure),
             };
         }
@@ -123,7 +98,7 @@ impl Ec2Power {
         Ok(())
     }
 
-    async fn look(&self, id: &Ec2Id) -> Result<Look, Failure> {
+    pub(crate) async fn look(&self, id: &Ec2Id) -> Result<Look, Failure> {
         let answer = self.0.client.describe_instances().instance_ids(id.to_string()).send().await;
         let answer = answer.map_err(|error| self.0.access.failure("ec2:DescribeInstances", &error))?;
         let mut all = answer.reservations().iter().flat_map(Reservation::instances);

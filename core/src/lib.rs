@@ -27,6 +27,7 @@ pub mod readiness;
 pub mod retirement;
 pub mod salt_version;
 pub mod soundness;
+pub mod ssh_key;
 pub mod stage;
 pub mod status;
 pub mod survey;

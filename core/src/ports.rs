@@ -12,12 +12,14 @@ use crate::{
     error::PortResult,
     event::{Event, RunId},
     fleet::{Ec2Id, Evidence, HeldKey, HeldKeys, Host, Instance, NodeFiles, Outlook, PublicKey, Standing, Timestamp},
+    launch::{MachineSpec, OpenPort},
     name::{NodeName, StackName},
     project::Projects,
+    ssh_key::SshPublicKey,
 };
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 /// The machines of a region.
 #[cfg_attr(feature = "mocks", mockall::automock)]
@@ -39,6 +41,88 @@ pub trait Power: Send + Sync {
     async fn start(&self, id: &Ec2Id) -> PortResult<Instance>;
     /// Stops it, waits until it is stopped, and returns it. A stopped one is left alone.
     async fn stop(&self, id: &Ec2Id) -> PortResult<Instance>;
+}
+
+/// EC2's own name of a security group: `sg-0abc…`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SecurityGroupId(pub Box<str>);
+
+impl fmt::Display for SecurityGroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// One machine to run. Its key pair is its stack's.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Order {
+    /// The node it will be.
+    pub node: NodeName,
+    /// What kind of machine.
+    pub machine: MachineSpec,
+    /// Who may come to it.
+    pub security_group: SecurityGroupId,
+    /// What it is told at its first start: a script or cloud-init's YAML, at most 16 KiB. May hold secrets: never printed.
+    pub user_data: String,
+    /// Which launch this belongs to. A stack that is destroyed and launched again needs another one: EC2 answers the
+    /// order of a launch once, and a repetition with the machine that it gave then, even if that is gone.
+    pub launch: String,
+}
+
+/// What a stack has at EC2: all that carries its tag `Cluster` and is made by [`Provisioning`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Belongings {
+    /// The name of its key pair, which is the stack's.
+    pub key_pair: Option<String>,
+    /// Its security groups, by id: one, and another where it was launched into another network before.
+    pub security_groups: Vec<SecurityGroupId>,
+    /// Its machines, by id, in any state but terminated.
+    pub instances: Vec<Instance>,
+}
+
+impl Belongings {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What a launch needs of EC2, and what a destroy removes again.
+///
+/// All that is made is tagged `Project`, `Environment` (the instance id) and `Cluster` (the stack), a machine and its disks
+/// also `Name` (the node) and `Node` (its number). By these tags it is found again: every method may be called again after it
+/// was interrupted at any point, and then makes what is missing and nothing twice. What carries another stack's tag or none
+/// is never changed. `Refused` where EC2 has no room: no machine of that type, a quota, a subnet without addresses.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait Provisioning: Send + Sync {
+    /// What there is of a stack.
+    async fn found(&self, stack: &StackName) -> PortResult<Belongings>;
+    /// Makes this public key known under the stack's name. `NotNeeded` where it is, whoever did it; `Conflict`, and nothing
+    /// changed, where another key has that name.
+    async fn key_pair(&self, stack: &StackName, key: &SshPublicKey) -> PortResult<Change>;
+    /// Makes a security group of the stack's name in the network of this subnet (`None`: the account's default network), and
+    /// opens these ports in it. What else is open stays open: somebody may have had a reason. `Conflict`, and nothing changed,
+    /// where a group of that name is not the stack's; `NotFound` where there is no such subnet.
+    // The lifetime is named because mockall cannot take an elided one inside of an option.
+    async fn security_group<'a>(
+        &self,
+        stack: &StackName,
+        subnet: Option<&'a str>,
+        open: &[OpenPort],
+    ) -> PortResult<(SecurityGroupId, Change)>;
+    /// Runs a node's machine, waits until it is running, and returns it with its addresses. `NotNeeded` where the stack has a
+    /// machine of that number: that one is returned as it is, started or not, once it is not on its way up any more. `Conflict`
+    /// where it has several. `NotFound` where image, subnet, key pair or security group do not exist.
+    ///
+    /// Metadata are to be had by a session token only (IMDSv2), the first disk is encrypted and goes when the machine goes.
+    async fn run(&self, order: &Order) -> PortResult<(Instance, Change)>;
+    /// What a machine has printed on its console; `None` while there is nothing, which may last minutes after the start.
+    /// `NotFound` where there is no such machine.
+    async fn console(&self, id: &Ec2Id) -> PortResult<Option<String>>;
+    /// Terminates the stack's machines and waits until they are gone, then removes its security groups and its key pair.
+    /// Returns what it found of them; nothing is fine. `Refused` where something else still uses a security group.
+    async fn remove(&self, stack: &StackName) -> PortResult<Belongings>;
 }
 
 /// What identifies one state of a stored text. Opaque; two states with different texts have different revisions.
@@ -111,7 +195,7 @@ pub enum Proof {
     Unproven(String),
 }
 
-/// Whether a node had to be changed.
+/// Whether something had to be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {

@@ -15,10 +15,14 @@ from io import BytesIO
 
 # moto knows 1,300 images and looks through all of them for every instance; it takes any image id without them, too.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+# EC2 runs nothing under a key pair that it does not have.
+os.environ["MOTO_ENABLE_KEYPAIR_VALIDATION"] = "true"
 
-# After the line above, which moto reads when it is imported.
+# After the lines above, which moto reads when it is imported.
 from moto.core.utils import utcnow
+from moto.ec2.exceptions import DependencyViolationError, EC2ClientError
 from moto.ec2.models.instances import Instance, InstanceBackend
+from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -63,6 +67,38 @@ def start(self):
 
 
 Instance.start = start
+
+# EC2 answers an order that it has had already with what it gave for it, even if that is gone; moto runs another instance.
+plain_run = InstanceBackend.run_instances
+
+
+def run_once(self, image_id, count, user_data, security_group_names, **kwargs):
+    token = kwargs["client_token"]
+    # What moto puts where none was sent.
+    if token != "ABCDE":
+        for reservation in self.reservations.values():
+            for instance in reservation.instances:
+                if instance.client_token == token:
+                    if (instance.image_id, str(instance.user_data)) != (image_id, str(user_data)):
+                        raise EC2ClientError("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent")
+                    return reservation
+    return plain_run(self, image_id, count, user_data, security_group_names, **kwargs)
+
+
+InstanceBackend.run_instances = run_once
+
+# EC2 keeps a security group as long as an instance is in it; moto lets it go.
+plain_delete = SecurityGroupBackend.delete_security_group
+
+
+def delete_security_group(self, name=None, group_id=None):
+    for instance in self.all_instances():
+        if instance.state != "terminated" and any(group.id == group_id for group in instance.security_groups):
+            raise DependencyViolationError(f"resource {group_id} has a dependent object")
+    return plain_delete(self, name, group_id)
+
+
+SecurityGroupBackend.delete_security_group = delete_security_group
 
 asked = {}
 backend = DomainDispatcherApplication(create_backend_app)

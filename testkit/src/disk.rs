@@ -33,6 +33,11 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// Those of the medium.
     fn list(&self, machine: &str, folder: &str) -> io::Result<Vec<String>>;
+    /// Removes all files of a machine. Nothing happens where it has none.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn wipe(&self, machine: &str) -> io::Result<()>;
 }
 
 /// Files in memory.
@@ -65,6 +70,10 @@ impl Disk for MemoryDisk {
         let disk = self.files();
         let names = disk.get(machine).into_iter().flat_map(BTreeMap::keys).filter_map(|path| path.strip_prefix(folder)?.strip_prefix('/'));
         Ok(names.filter(|name| !name.contains('/')).map(Into::into).collect())
+    }
+    fn wipe(&self, machine: &str) -> io::Result<()> {
+        self.files().remove(machine);
+        Ok(())
     }
 }
 
@@ -129,5 +138,11 @@ impl Disk for FolderDisk {
     }
     fn list(&self, machine: &str, folder: &str) -> io::Result<Vec<String>> {
         names_in(&self.path(machine, folder))
+    }
+    fn wipe(&self, machine: &str) -> io::Result<()> {
+        match fs::remove_dir_all(self.0.join(machine)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
     }
 }

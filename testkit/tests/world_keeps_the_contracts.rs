@@ -5,7 +5,9 @@ use async_trait::async_trait;
 use bldr_core::{
     address::MasterAddress,
     fleet::{Ec2Id, Host, InstanceState, PublicKey},
-    ports::{Clock, Inventory, Masters, Minions, Power},
+    launch::{MachineSpec, OpenPort},
+    ports::{Clock, Inventory, Masters, Minions, Power, Provisioning, SecurityGroupId},
+    ssh_key::SshPublicKey,
 };
 use bldr_testkit::{
     clock::ManualClock,
@@ -15,13 +17,14 @@ use bldr_testkit::{
         minions::HighstateEnd,
         trust::{Folder, Side},
     },
-    machines::{FAILING_STATE, Fault, Machine, path},
+    machines::{FAILING_STATE, Fault, KeyPair, Machine, SecurityGroup, path},
     salt,
     spec::FleetSpec,
     stores::{MemoryContexts, MemoryJournal, MemoryLock, MemoryProjects, MemorySleepers},
     world::World,
 };
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
@@ -99,6 +102,47 @@ impl contract::inventory::Bench for SimulatedAccount {
 async fn inventory_and_power() {
     let world = World::new(&FleetSpec::of(&[])).unwrap();
     contract::inventory::suite(&SimulatedAccount { world, next: AtomicU8::new(1) }).await;
+}
+
+#[async_trait]
+impl contract::provisioning::Bench for SimulatedAccount {
+    fn provisioning(&self) -> &dyn Provisioning {
+        &self.world.machines
+    }
+    fn inventory(&self) -> &dyn Inventory {
+        &self.world.machines
+    }
+    fn power(&self) -> &dyn Power {
+        &self.world.machines
+    }
+    fn machine(&self) -> MachineSpec {
+        MachineSpec { ami: "ami-1".into(), instance_type: "t3.small".into(), subnet: None, root_volume_gib: None }
+    }
+    async fn add_key_pair(&self, name: &str, key: &SshPublicKey) {
+        self.world.machines.put_key_pair(name, &KeyPair { key: key.to_string(), stack: None }).unwrap();
+    }
+    async fn key(&self, name: &str) -> Option<SshPublicKey> {
+        SshPublicKey::from_openssh(&self.world.machines.key_pair_named(name).unwrap()?.key)
+    }
+    async fn add_group(&self, name: &str) -> SecurityGroupId {
+        let id = SecurityGroupId(format!("sg-{name}").into());
+        self.world.machines.put_group(name, &SecurityGroup { id: id.clone(), stack: None, open: BTreeSet::new() }).unwrap();
+        id
+    }
+    async fn open(&self, group: &SecurityGroupId, port: &OpenPort) {
+        let (name, mut group) = self.world.machines.group_with(group).unwrap().unwrap();
+        group.open.insert(port.clone());
+        self.world.machines.put_group(&name, &group).unwrap();
+    }
+    async fn opened(&self, group: &SecurityGroupId) -> Option<BTreeSet<OpenPort>> {
+        self.world.machines.group_with(group).unwrap().map(|(_, group)| group.open)
+    }
+}
+
+#[tokio::test]
+async fn provisioning() {
+    let world = World::new(&FleetSpec::of(&["harbor--ci"])).unwrap();
+    contract::provisioning::suite(&SimulatedAccount { world, next: AtomicU8::new(1) }).await;
 }
 
 const NODE: &str = "harbor--ci--1";

@@ -1,7 +1,7 @@
 //! Is the whole fleet seen? Against moto.
 
 use super::{canned, canned::Canned, connected};
-use crate::{Ec2Inventory, Ec2Power};
+use crate::{Ec2, Ec2Inventory, Ec2Power};
 use async_trait::async_trait;
 use bldr_core::{
     error::PortErrorKind,
@@ -13,15 +13,15 @@ use bldr_testkit::{
     moto::{Moto, element},
 };
 
-struct MotoBench {
+pub(super) struct MotoBench {
     moto: Moto,
     inventory: Ec2Inventory,
     power: Ec2Power,
 }
 
-async fn bench() -> MotoBench {
+pub(super) async fn bench(tested: impl AsyncFn(&str) -> Ec2) -> MotoBench {
     let moto = Moto::start().await.unwrap();
-    let ec2 = connected(&moto.endpoint).await;
+    let ec2 = tested(&moto.endpoint).await;
     MotoBench { inventory: ec2.inventory(), power: ec2.power(), moto }
 }
 
@@ -65,12 +65,12 @@ impl Bench for MotoBench {
 
 #[tokio::test]
 async fn ec2_keeps_the_contract_of_inventory_and_power() {
-    suite(&bench().await).await;
+    suite(&bench(connected).await).await;
 }
 
 #[tokio::test]
 async fn other_peoples_machines_are_not_listed() {
-    let bench = bench().await;
+    let bench = bench(connected).await;
     bench.run(3, &[("Name", "harbor--ci")]).await;
     let ours = bench.add("harbor--ci", None, Tag::Cluster).await;
     let found = bench.inventory.instances().await.unwrap();
@@ -80,7 +80,7 @@ async fn other_peoples_machines_are_not_listed() {
 
 #[tokio::test]
 async fn pages_are_followed_however_short_they_are() {
-    let bench = bench().await;
+    let bench = bench(connected).await;
     for batch in ["harbor--a", "harbor--b"] {
         bench.run(120, &[("Cluster", batch)]).await;
     }

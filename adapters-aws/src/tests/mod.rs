@@ -4,9 +4,12 @@ mod canned;
 mod complaints;
 mod environment;
 mod fleet;
+mod orders;
+mod policy;
+mod provisioning;
 mod switching;
 
-use crate::{Ec2, power::Patience};
+use crate::{Ec2, patience::Patience};
 use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_sdk_ec2::config::retry::RetryConfig;
 use std::time::Duration;

@@ -5,7 +5,13 @@ use crate::{
     json::{Object, Value},
     project::merged,
 };
-use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
 
 const ANYWHERE: &str = "0.0.0.0/0";
 /// Far more nodes than any stack has, and few enough to be counted out.
@@ -25,7 +31,7 @@ pub struct MachineSpec {
 }
 
 /// Ports that are open, and to whom.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OpenPort {
     /// The first one.
     pub from: u16,
@@ -38,7 +44,8 @@ pub struct OpenPort {
 }
 
 /// What ports are of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Protocol {
     /// `tcp`
     Tcp,
@@ -53,6 +60,15 @@ impl fmt::Display for Protocol {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
         })
+    }
+}
+
+impl OpenPort {
+    /// The same with its range of addresses as EC2 writes it: `10.0.0.5/16` is `10.0.0.0/16`, and `2001:DB8::1/32` is
+    /// `2001:db8::/32`. Whoever compares what is asked for with what is there compares these.
+    #[must_use]
+    pub fn canonical(&self) -> Self {
+        Self { cidr: network(&self.cidr).unwrap_or_else(|| self.cidr.clone()), ..self.clone() }
     }
 }
 
@@ -203,7 +219,40 @@ fn is_cidr(text: &str) -> bool {
     parts.is_some_and(|(address, bits)| bits <= if matches!(address, IpAddr::V4(_)) { 32 } else { 128 })
 }
 
+/// A range without the bits that do not count.
+fn network(cidr: &str) -> Option<String> {
+    let (address, bits) = cidr.split_once('/')?;
+    let bits: u32 = digits(bits)?;
+    let address = match address.parse().ok()? {
+        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & u32::MAX.checked_shl(32_u32.checked_sub(bits)?).unwrap_or(0))),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & u128::MAX.checked_shl(128_u32.checked_sub(bits)?).unwrap_or(0))),
+    };
+    Some(format!("{address}/{bits}"))
+}
+
 /// A number without a sign.
 fn digits<T: FromStr>(text: &str) -> Option<T> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_addresses_has_one_canonical_form() {
+        let cases = [
+            ("10.0.0.5/16", "10.0.0.0/16"),
+            ("10.1.2.3/32", "10.1.2.3/32"),
+            ("1.2.3.4/0", "0.0.0.0/0"),
+            ("2001:DB8::1/32", "2001:db8::/32"),
+            ("::1/0", "::/0"),
+            ("10.0.0.0/33", "10.0.0.0/33"),
+            ("anybody", "anybody"),
+        ];
+        for (written, canonical) in cases {
+            let port = OpenPort { from: 22, to: 22, protocol: Protocol::Tcp, cidr: written.into() };
+            assert_eq!(port.canonical(), OpenPort { cidr: canonical.into(), ..port }, "{written}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ pub mod journal;
 pub mod lock;
 pub mod masters;
 pub mod minions;
+pub mod provisioning;
 pub mod shared_address;
 pub mod shell;
 pub mod sleepers;

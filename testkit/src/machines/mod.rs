@@ -6,7 +6,10 @@
 mod ec2;
 mod masters;
 mod minions;
+mod provisioning;
 mod shell;
+
+pub use provisioning::{KeyPair, SecurityGroup};
 
 use crate::disk::Disk;
 use bldr_core::{
@@ -77,6 +80,10 @@ pub mod path {
     pub const BACKUP: &str = "/var/lib/bldr/backup";
     /// A line for every highstate that was applied.
     pub const HIGHSTATES: &str = "/var/log/salt/highstates";
+    /// What a machine is told at its first start.
+    pub const USER_DATA: &str = "/var/lib/cloud/instance/user-data.txt";
+    /// What a machine has printed on its console: EC2 has it, no real machine does.
+    pub const CONSOLE: &str = "/.console";
     /// The machine's own record, which no real machine has.
     pub const RECORD: &str = "/.machine.json";
 }
@@ -236,6 +243,17 @@ impl Machines {
         Ok(())
     }
 
+    /// Takes a machine away, and all that was on its disks.
+    ///
+    /// # Errors
+    /// Those of the disk, and the blown fuse.
+    pub fn wipe(&self, name: &str) -> PortResult<()> {
+        self.burn(name)?;
+        self.disk.wipe(name).map_err(|e| trouble(name, e))?;
+        self.known().take(name);
+        Ok(())
+    }
+
     /// A machine by name.
     pub fn get(&self, name: &str) -> Option<Machine> {
         self.known().machines.get(name).cloned()
@@ -362,8 +380,12 @@ impl Machines {
 }
 
 impl Known {
-    fn add(&mut self, name: &str, machine: Machine) {
+    fn take(&mut self, name: &str) {
         self.at.retain(|_, known| known != name);
+        self.machines.remove(name);
+    }
+    fn add(&mut self, name: &str, machine: Machine) {
+        self.take(name);
         for address in [&machine.private, &machine.public].into_iter().flatten() {
             self.at.insert(address.clone(), name.into());
         }
