@@ -226,7 +226,6 @@ pub fn without_secrets(text: &str) -> String {
     while let Some((before, after)) = rest.split_once("://") {
         shown.push_str(before);
         shown.push_str("://");
-        // What ends within what may be a secret may be one itself.
         let end = after.find(|c: char| c == '/' || c == '\'' || c == '"' || c.is_whitespace()).unwrap_or(after.len());
         let host = after[..end].rfind('@').map_or(0, |at| at + 1);
         shown.push_str(&after[host..end]);
