@@ -15,6 +15,7 @@ use crate::{
     launch::{MachineSpec, OpenPort},
     name::{NodeName, StackName},
     project::Projects,
+    salt_version::SaltVersion,
     ssh_key::SshPublicKey,
 };
 use async_trait::async_trait;
@@ -167,6 +168,8 @@ pub trait ContextStore: Send + Sync {
     /// Replaces a stack's context: old or new is stored at any instant, never a part. `Conflict`, and nothing changed,
     /// where something else is stored than expected. What is replaced becomes history.
     async fn save(&self, stack: &StackName, text: &str, expected: &Expected) -> PortResult<Revision>;
+    /// Removes a stack's context, which becomes history. `Conflict`, and nothing changed, where something else is stored than this.
+    async fn remove(&self, stack: &StackName, stored: &Revision) -> PortResult<()>;
     /// What was replaced, oldest first.
     async fn history(&self, stack: &StackName) -> PortResult<Vec<Replaced>>;
     /// A replaced text, byte for byte. `NotFound` where the history has no such revision.
@@ -275,6 +278,147 @@ pub trait Minions: Send + Sync {
     async fn highstate(&self, host: &Host, mode: HighstateMode) -> PortResult<Highstate>;
     /// Says that this node will not be needed again soon: connections may be closed. Never fails.
     async fn release(&self, host: &Host);
+}
+
+/// Where Salt comes from, on a machine that lacks it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SaltSource {
+    /// Debian packages.
+    Apt {
+        /// A line of `sources.list`, such as `deb https://packages.example.org/salt stable main`. Without options in brackets where
+        /// there is a key: `signed-by` is put in.
+        source: String,
+        /// The public key that signs it, armoured; `None` where the line says itself whom it trusts.
+        key: Option<String>,
+    },
+    /// Python packages, into a virtual environment of their own at `/opt/saltstack/salt`.
+    Pip {
+        /// A folder on the machine, or a page, that has them all; `None` for the index that pip is set up for.
+        packages: Option<String>,
+    },
+    /// A program that is run as root with the version and `minion` or `master` as its arguments. Its text.
+    Script(String),
+}
+
+/// What a machine is in Salt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It has a minion.
+    Minion,
+    /// It has a master, and a minion of its own.
+    Master,
+}
+
+/// The Salt that a machine shall have.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Installation {
+    /// Exactly this version.
+    pub version: SaltVersion,
+    /// With which programs.
+    pub role: Role,
+    /// From where.
+    pub source: SaltSource,
+}
+
+/// Whose minion a machine shall be.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Enlistment {
+    /// What to show the master.
+    pub id: String,
+    /// What to write after `master:`.
+    pub address: MasterAddress,
+    /// What to place as `minion_master.pub`.
+    pub key: PublicKey,
+}
+
+/// What a master takes its states and pillars from: addresses of git repositories, and whom to believe that it is their host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Library {
+    /// Goes to `/opt/builder-private`: the configuration's template (`etc-salt-master`), `salt/` and `pillar/`.
+    pub private: Option<String>,
+    /// Goes to `/opt/builder-configuration`: `salt/` and `pillar/`.
+    pub configuration: Option<String>,
+    /// Go to `/opt/formulas/NAME`, where the name is the last part of the address without `.git` and `-formula`. In this order.
+    pub formulas: Vec<String>,
+    /// Lines of `known_hosts`: the hosts that are believed, and no other.
+    pub known_hosts: Vec<String>,
+}
+
+/// A repository that a master could not bring up to date.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unread {
+    /// Its address, as in [`Library`].
+    pub url: String,
+    /// Why, as half a sentence: git's own words, or that it is empty.
+    pub why: String,
+}
+
+/// What came of bringing a master's library up to date.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refreshed {
+    /// The repositories that have something new, by address, in the order of [`Library`].
+    pub renewed: Vec<String>,
+    /// Those that could not be read. What was there of them before is as it was.
+    pub unread: Vec<Unread>,
+    /// Why the configuration is as it was before, as half a sentence: a template without `file_roots`, a private repository that
+    /// cannot be read.
+    pub unconfigured: Option<String>,
+    /// Whether the configuration had to be written anew.
+    pub configured: bool,
+    /// Whether the salt-master was started or restarted.
+    pub restarted: bool,
+    /// Why nothing will do this every hour, as half a sentence; `None` where cron will.
+    pub unscheduled: Option<String>,
+}
+
+/// How a machine becomes a minion or a master: all there is to do before its first highstate.
+///
+/// Every method may be called again after it was interrupted at any point, and then completes what is missing.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait Setup: Send + Sync {
+    /// Waits until the machine lets us in and has done what it was told at its first start (cloud-init). `Unreachable` where it
+    /// has not within that time, `Refused` where its first start went wrong, with what it says.
+    async fn first_start(&self, host: &Host, within: Duration) -> PortResult<()>;
+    /// Installs Salt; whether that is wise is for the caller to say. `NotNeeded` where this version is there with all programs of
+    /// the role. Starts nothing: it has no configuration yet. `Refused` where the packages are not to be had, with what the installer says.
+    async fn install(&self, host: &Host, wanted: &Installation) -> PortResult<Change>;
+    /// The minion's public key, made where there is none. Starts nothing.
+    async fn identity(&self, host: &Host) -> PortResult<PublicKey>;
+    /// Makes the minion take orders from a master under this id: writes id and `master:`, places the key, and starts the minion with
+    /// the machine from now on. Other lines of the configuration stay, but for a `master_finger:`, which goes. Restarts the minion only if
+    /// something had to be changed, or it does not run. `Conflict`, and nothing changed, where a switch waits to be confirmed.
+    async fn enlist(&self, host: &Host, to: &Enlistment) -> PortResult<Change>;
+    /// The public half of the key that a master shows to git hosts (`/root/.ssh/id_rsa`), made where there is none.
+    async fn deploy_key(&self, host: &Host) -> PortResult<SshPublicKey>;
+    /// Brings a master's repositories up to date, side by side, then its configuration: the private repository's template with
+    /// `file_roots`, `pillar_roots` and `interface` filled in, comments kept. Restarts the salt-master only if its configuration is another,
+    /// or it does not run, and waits until it answers. Sees to it that cron does the same every hour, under a lock, with a log.
+    ///
+    /// A repository that cannot be read is in the answer; where that is the private one, the configuration stays as it is.
+    async fn refresh(&self, host: &Host, library: &Library) -> PortResult<Refreshed>;
+}
+
+/// The key pairs of stacks, as operators keep them: their machines let in whoever has the private half.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait KeyPairs: Send + Sync {
+    /// The public half, made with the private half where there is none. The private half is for the operator alone, and is never
+    /// shown. `Malformed` where what is kept is no private key.
+    async fn of(&self, stack: &StackName) -> PortResult<(SshPublicKey, Change)>;
+    /// Removes both halves. `NotNeeded` where there is none.
+    async fn remove(&self, stack: &StackName) -> PortResult<Change>;
+}
+
+/// Which machines are known by their host keys.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait HostKeys: Send + Sync {
+    /// Takes these keys for this machine's from now on, in place of all that were known for its address.
+    async fn learn(&self, host: &Host, keys: &[SshPublicKey]) -> PortResult<()>;
+    /// Forgets what was known for its address: another machine may get it. Nothing is fine.
+    async fn forget(&self, host: &Host) -> PortResult<()>;
 }
 
 /// The masters, each asked on its own machine.
