@@ -66,33 +66,38 @@ impl FileContexts {
         Ok(stacks)
     }
 
+    /// What is stored.
+    fn stored(&self, stack: &StackName) -> PortResult<Vec<u8>> {
+        let missing = |problem| PortError::new(PortErrorKind::NotFound, stack.as_str(), problem);
+        match self.bytes(stack)? {
+            Some(bytes) => Ok(bytes),
+            None if self.folder.path().is_dir() => Err(missing(format!("it has no context: there is no {}", shown(&self.file(stack))))),
+            None => Err(missing(format!("it has no context: the folder {} does not exist", shown(self.folder.path())))
+                .advise("check 'contexts' in settings.yaml")),
+        }
+    }
+
     fn load_now(&self, stack: &StackName) -> PortResult<Document> {
-        let Some(bytes) = self.bytes(stack)? else {
-            let missing = |problem| PortError::new(PortErrorKind::NotFound, stack.as_str(), problem);
-            return Err(if self.folder.path().is_dir() {
-                missing(format!("it has no context: there is no {}", shown(&self.file(stack))))
-            } else {
-                missing(format!("it has no context: the folder {} does not exist", shown(self.folder.path())))
-                    .advise("check 'contexts' in settings.yaml")
-            });
-        };
+        let bytes = self.stored(stack)?;
         let revision = revision_of(&bytes);
         let text = String::from_utf8(bytes).map_err(|_| not_text(&self.file(stack)))?;
         Ok(Document { text, revision })
     }
 
+    /// Replacing or removing the link would leave what it points to behind, for whoever else uses that.
+    fn no_link(&self, stack: &StackName) -> PortResult<()> {
+        let path = self.file(stack);
+        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
+            let problem = "it is a symbolic link, which cannot be replaced in one piece";
+            return Err(PortError::new(PortErrorKind::Refused, shown(&path), problem).advise("put the file itself in its place"));
+        }
+        Ok(())
+    }
+
     fn save_now(&self, stack: &StackName, text: &str, expected: &Expected) -> PortResult<Revision> {
         let path = self.file(stack);
         let turn = self.folder.turn()?;
-        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
-            // Replacing the link would leave what it points to behind, for whoever else uses that.
-            return Err(PortError::new(
-                PortErrorKind::Refused,
-                shown(&path),
-                "it is a symbolic link, which cannot be replaced in one piece",
-            )
-            .advise("put the file itself in its place"));
-        }
+        self.no_link(stack)?;
         let old = self.bytes(stack)?;
         let conflict = match (expected, old.as_deref().map(revision_of)) {
             (Expected::Absent, None) => None,
@@ -114,6 +119,22 @@ impl FileContexts {
         turn.replace(&format!("{stack}.json"), text.as_bytes())?;
         Ok(revision_of(text.as_bytes()))
     }
+
+    fn remove_now(&self, stack: &StackName, stored: &Revision) -> PortResult<()> {
+        let path = self.file(stack);
+        // Nothing is made here, not even the folder of a store that is mistyped.
+        self.stored(stack)?;
+        let turn = self.folder.turn()?;
+        self.no_link(stack)?;
+        let bytes = self.stored(stack)?;
+        if revision_of(&bytes) != *stored {
+            let problem = "somebody else has written its context since it was read";
+            return Err(PortError::new(PortErrorKind::Conflict, stack.as_str(), problem)
+                .advise("nothing was removed; run this again, it then begins with what is there now"));
+        }
+        self.history_of(stack).keep(&path, &bytes, self.clock.now())?;
+        turn.remove(&format!("{stack}.json"))
+    }
 }
 
 #[async_trait]
@@ -131,6 +152,11 @@ impl ContextStore for FileContexts {
     async fn save(&self, stack: &StackName, text: &str, expected: &Expected) -> PortResult<Revision> {
         let (this, stack, text, expected) = (self.clone(), stack.clone(), text.to_owned(), expected.clone());
         off_thread(move || this.save_now(&stack, &text, &expected)).await
+    }
+
+    async fn remove(&self, stack: &StackName, stored: &Revision) -> PortResult<()> {
+        let (this, stack, stored) = (self.clone(), stack.clone(), stored.clone());
+        off_thread(move || this.remove_now(&stack, &stored)).await
     }
 
     async fn history(&self, stack: &StackName) -> PortResult<Vec<Replaced>> {

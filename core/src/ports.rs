@@ -168,7 +168,8 @@ pub trait ContextStore: Send + Sync {
     /// Replaces a stack's context: old or new is stored at any instant, never a part. `Conflict`, and nothing changed,
     /// where something else is stored than expected. What is replaced becomes history.
     async fn save(&self, stack: &StackName, text: &str, expected: &Expected) -> PortResult<Revision>;
-    /// Removes a stack's context, which becomes history. `Conflict`, and nothing changed, where something else is stored than this.
+    /// Removes a stack's context, which becomes history. `Conflict`, and nothing changed, where something else is stored than this;
+    /// `NotFound` where nothing is.
     async fn remove(&self, stack: &StackName, stored: &Revision) -> PortResult<()>;
     /// What was replaced, oldest first.
     async fn history(&self, stack: &StackName) -> PortResult<Vec<Replaced>>;

@@ -52,10 +52,23 @@ impl MemoryContexts {
     pub fn put(&self, stack: &StackName, text: &str) {
         locked(&self.all).insert(stack.clone(), vec![Stored::new(text)]);
     }
+    /// What is stored becomes history.
+    fn replace(&self, texts: &mut [Stored]) {
+        let number = texts.len();
+        if let Some(stored) = texts.last_mut().filter(|last| last.replaced.is_none()) {
+            let name = Revision(format!("{number:06}-{}", stored.revision.0));
+            stored.replaced = Some(Replaced { revision: name, at: self.clock.now() });
+        }
+    }
     /// The text that is stored.
     pub fn text(&self, stack: &StackName) -> Option<String> {
-        locked(&self.all).get(stack).and_then(|texts| texts.last()).map(|stored| stored.text.clone())
+        locked(&self.all).get(stack).and_then(|texts| current(texts)).map(|stored| stored.text.clone())
     }
+}
+
+/// What is stored: the last, unless it was removed.
+fn current(texts: &[Stored]) -> Option<&Stored> {
+    texts.last().filter(|last| last.replaced.is_none())
 }
 
 fn no_context(stack: &StackName) -> PortError {
@@ -65,32 +78,37 @@ fn no_context(stack: &StackName) -> PortError {
 #[async_trait]
 impl ContextStore for MemoryContexts {
     async fn list(&self) -> PortResult<Vec<StackName>> {
-        Ok(locked(&self.all).keys().cloned().collect())
+        Ok(locked(&self.all).iter().filter(|(_, texts)| current(texts).is_some()).map(|(stack, _)| stack.clone()).collect())
     }
     async fn load(&self, stack: &StackName) -> PortResult<Document> {
         let all = locked(&self.all);
-        let current = all.get(stack).and_then(|texts| texts.last());
-        current.map(|s| Document { text: s.text.clone(), revision: s.revision.clone() }).ok_or_else(|| no_context(stack))
+        let stored = all.get(stack).and_then(|texts| current(texts));
+        stored.map(|s| Document { text: s.text.clone(), revision: s.revision.clone() }).ok_or_else(|| no_context(stack))
     }
     async fn save(&self, stack: &StackName, text: &str, expected: &Expected) -> PortResult<Revision> {
         let mut all = locked(&self.all);
         let texts = all.entry(stack.clone()).or_default();
-        let stored = texts.last().map_or(Expected::Absent, |s| Expected::Revision(s.revision.clone()));
+        let stored = current(texts).map_or(Expected::Absent, |s| Expected::Revision(s.revision.clone()));
         if stored != *expected {
             if texts.is_empty() {
                 all.remove(stack);
             }
             return Err(PortError::new(PortErrorKind::Conflict, stack.as_str(), "somebody else has written its context since it was read"));
         }
-        let number = texts.len();
-        if let Some(stored) = texts.last_mut() {
-            let name = Revision(format!("{number:06}-{}", stored.revision.0));
-            stored.replaced = Some(Replaced { revision: name, at: self.clock.now() });
-        }
+        self.replace(texts);
         let stored = Stored::new(text);
         let revision = stored.revision.clone();
         texts.push(stored);
         Ok(revision)
+    }
+    async fn remove(&self, stack: &StackName, stored: &Revision) -> PortResult<()> {
+        let mut all = locked(&self.all);
+        let texts = all.get_mut(stack).filter(|texts| current(texts).is_some()).ok_or_else(|| no_context(stack))?;
+        if current(texts).is_some_and(|current| current.revision != *stored) {
+            return Err(PortError::new(PortErrorKind::Conflict, stack.as_str(), "somebody else has written its context since it was read"));
+        }
+        self.replace(texts);
+        Ok(())
     }
     async fn history(&self, stack: &StackName) -> PortResult<Vec<Replaced>> {
         Ok(locked(&self.all).get(stack).into_iter().flatten().filter_map(|s| s.replaced.clone()).collect())

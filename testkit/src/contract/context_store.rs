@@ -21,6 +21,9 @@ pub async fn suite(make: impl Fn() -> Arc<dyn ContextStore>) {
     a_text_that_came_back_is_told_from_its_first_time(&*make()).await;
     stacks_do_not_share_anything(&*make()).await;
     saving_the_same_text_again_is_harmless(&*make()).await;
+    what_is_removed_is_history_and_may_be_made_again(&*make()).await;
+    a_removal_that_means_something_else_changes_nothing(&*make()).await;
+    of_removers_at_the_same_time_exactly_one_wins(&*make()).await;
     of_writers_at_the_same_time_exactly_one_wins(&*make()).await;
 }
 
@@ -30,6 +33,15 @@ fn stack(name: &str) -> StackName {
 
 fn expecting(revision: &Revision) -> Expected {
     Expected::Revision(revision.clone())
+}
+
+/// The texts of a stack's history, oldest first.
+async fn kept(store: &dyn ContextStore, stack: &StackName) -> Vec<String> {
+    let mut kept = Vec::new();
+    for replaced in store.history(stack).await.unwrap() {
+        kept.push(store.replaced(stack, &replaced.revision).await.unwrap());
+    }
+    kept
 }
 
 async fn an_empty_store_has_nothing(store: &dyn ContextStore) {
@@ -97,11 +109,7 @@ async fn what_is_replaced_becomes_history(store: &dyn ContextStore) {
         expected = expecting(&store.save(&harbor, text, &expected).await.unwrap());
     }
     let history = store.history(&harbor).await.unwrap();
-    let mut kept = Vec::new();
-    for replaced in &history {
-        kept.push(store.replaced(&harbor, &replaced.revision).await.unwrap());
-    }
-    assert_eq!(kept, texts[..3], "oldest first, byte for byte, without what is in place");
+    assert_eq!(kept(store, &harbor).await, texts[..3], "oldest first, byte for byte, without what is in place");
     assert!(history.is_sorted_by_key(|replaced| replaced.at));
     let error = store.replaced(&harbor, &Revision("feedfacefeedface".into())).await.unwrap_err();
     assert_eq!(error.kind, PortErrorKind::NotFound, "{error}");
@@ -116,11 +124,7 @@ async fn a_text_that_came_back_is_told_from_its_first_time(store: &dyn ContextSt
     let history = store.history(&harbor).await.unwrap();
     let names: HashSet<_> = history.iter().map(|replaced| replaced.revision.clone()).collect();
     assert_eq!(names.len(), 4, "every entry has a name of its own");
-    let mut kept = Vec::new();
-    for replaced in &history {
-        kept.push(store.replaced(&harbor, &replaced.revision).await.unwrap());
-    }
-    assert_eq!(kept, ["one", "two", "one", "two"]);
+    assert_eq!(kept(store, &harbor).await, ["one", "two", "one", "two"]);
 }
 
 async fn stacks_do_not_share_anything(store: &dyn ContextStore) {
@@ -142,6 +146,52 @@ async fn saving_the_same_text_again_is_harmless(store: &dyn ContextStore) {
     for replaced in store.history(&harbor).await.unwrap() {
         assert_eq!(store.replaced(&harbor, &replaced.revision).await.unwrap(), "{}");
     }
+}
+
+async fn what_is_removed_is_history_and_may_be_made_again(store: &dyn ContextStore) {
+    let harbor = stack("harbor--ci");
+    let texts = ["{\"a\": 1}\r\n", " \u{e4} ", "{\"b\": 2}"];
+    let first = store.save(&harbor, texts[0], &Expected::Absent).await.unwrap();
+    let second = store.save(&harbor, texts[1], &expecting(&first)).await.unwrap();
+    store.save(&stack("quay--ci"), "{}", &Expected::Absent).await.unwrap();
+    store.remove(&harbor, &second).await.unwrap();
+
+    assert_eq!(store.list().await.unwrap(), [stack("quay--ci")]);
+    assert_eq!(store.load(&harbor).await.unwrap_err().kind, PortErrorKind::NotFound);
+    assert_eq!(kept(store, &harbor).await, texts[..2]);
+
+    let third = store.save(&harbor, texts[2], &Expected::Absent).await.unwrap();
+    assert_eq!(store.load(&harbor).await.unwrap().text, texts[2]);
+    assert_eq!(kept(store, &harbor).await, texts[..2], "what is stored is no history yet");
+    store.remove(&harbor, &third).await.unwrap();
+    assert_eq!(kept(store, &harbor).await, texts);
+}
+
+async fn a_removal_that_means_something_else_changes_nothing(store: &dyn ContextStore) {
+    let harbor = stack("harbor--ci");
+    let refused = async |revision: &Revision, kind: PortErrorKind| {
+        let error = store.remove(&harbor, revision).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{error}");
+        assert!(error.to_string().contains("harbor--ci"), "the stack is named: {error}");
+    };
+    refused(&Revision("feedfacefeedface".into()), PortErrorKind::NotFound).await;
+    let first = store.save(&harbor, "one", &Expected::Absent).await.unwrap();
+    let second = store.save(&harbor, "two", &expecting(&first)).await.unwrap();
+    refused(&first, PortErrorKind::Conflict).await;
+    assert_eq!(store.load(&harbor).await.unwrap().text, "two");
+    assert_eq!(kept(store, &harbor).await, ["one"], "a refused removal leaves no history");
+    store.remove(&harbor, &second).await.unwrap();
+    refused(&second, PortErrorKind::NotFound).await;
+    assert_eq!(kept(store, &harbor).await, ["one", "two"]);
+}
+
+async fn of_removers_at_the_same_time_exactly_one_wins(store: &dyn ContextStore) {
+    let harbor = stack("harbor--ci");
+    let stored = store.save(&harbor, "{}", &Expected::Absent).await.unwrap();
+    let answers = join_all((0..6).map(|_| store.remove(&harbor, &stored))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    answers.iter().filter_map(|answer| answer.as_ref().err()).for_each(|error| assert_eq!(error.kind, PortErrorKind::NotFound, "{error}"));
+    assert_eq!(kept(store, &harbor).await, ["{}"]);
 }
 
 async fn of_writers_at_the_same_time_exactly_one_wins(store: &dyn ContextStore) {
