@@ -31,3 +31,4 @@ pub mod ssh_key;
 pub mod stage;
 pub mod status;
 pub mod survey;
+pub mod update;
