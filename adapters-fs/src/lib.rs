@@ -11,6 +11,7 @@ mod folder;
 mod git;
 mod history;
 mod journal;
+mod launches;
 mod lock;
 mod off_thread;
 mod projects;
@@ -19,6 +20,7 @@ mod yaml;
 
 pub use contexts::FileContexts;
 pub use journal::FileJournal;
+pub use launches::FileLaunches;
 pub use lock::FileLock;
 pub use projects::FileProjects;
 pub use sleepers::FileSleepers;

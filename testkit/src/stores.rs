@@ -8,8 +8,8 @@ use bldr_core::{
     json,
     name::{NodeName, StackName},
     ports::{
-        Clock, ContextStore, Document, Expected, Journal, Lock, LockGuard, Owner, Proposal, Record, Replaced, Revision, SharedAddress,
-        Sleeper, Sleepers, Versioned,
+        Begun, Clock, ContextStore, Document, Expected, Journal, Launches, Lock, LockGuard, Owner, Proposal, Record, Replaced, Revision,
+        SharedAddress, Sleeper, Sleepers, Versioned,
     },
     project::Projects,
 };
@@ -214,6 +214,25 @@ impl Sleepers for MemorySleepers {
     }
     async fn forget(&self, node: &NodeName) -> PortResult<()> {
         locked(&self.0).remove(node);
+        Ok(())
+    }
+}
+
+/// Launches that have begun, in memory.
+#[derive(Default)]
+pub struct MemoryLaunches(Mutex<BTreeMap<StackName, Begun>>);
+
+#[async_trait]
+impl Launches for MemoryLaunches {
+    async fn begun(&self, stack: &StackName) -> PortResult<Option<Begun>> {
+        Ok(locked(&self.0).get(stack).cloned())
+    }
+    async fn begin(&self, launch: &Begun) -> PortResult<()> {
+        locked(&self.0).insert(launch.stack.clone(), launch.clone());
+        Ok(())
+    }
+    async fn end(&self, stack: &StackName) -> PortResult<()> {
+        locked(&self.0).remove(stack);
         Ok(())
     }
 }

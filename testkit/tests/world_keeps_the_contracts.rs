@@ -20,7 +20,7 @@ use bldr_testkit::{
     machines::{FAILING_STATE, Fault, KeyPair, Machine, SecurityGroup, path},
     salt,
     spec::FleetSpec,
-    stores::{MemoryContexts, MemoryJournal, MemoryLock, MemoryProjects, MemorySleepers},
+    stores::{MemoryContexts, MemoryJournal, MemoryLaunches, MemoryLock, MemoryProjects, MemorySleepers},
     world::World,
 };
 use std::{
@@ -45,6 +45,11 @@ async fn journal() {
 #[tokio::test]
 async fn lock() {
     contract::lock::suite(|| Arc::new(MemoryLock::default())).await;
+}
+
+#[tokio::test]
+async fn launches() {
+    contract::launches::suite(&MemoryLaunches::default()).await;
 }
 
 #[tokio::test]
