@@ -4,6 +4,7 @@
 pub mod context_store;
 pub mod inventory;
 pub mod journal;
+pub mod key_pairs;
 pub mod lock;
 pub mod masters;
 pub mod minions;
