@@ -1,6 +1,7 @@
-//! Where do contexts, journal, lock, memories and project files live in a test? In memory, under the rules of the real ones.
+//! Where do contexts, key pairs, journal, lock, memories and project files live in a test? In memory, under the rules of the real ones.
 
 use async_trait::async_trait;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use bldr_core::{
     address::MasterAddress,
     error::{PortError, PortErrorKind, PortResult},
@@ -8,10 +9,15 @@ use bldr_core::{
     json,
     name::{NodeName, StackName},
     ports::{
+<<<<<<< HEAD
         Begun, Clock, ContextStore, Document, Expected, Journal, Launches, Lock, LockGuard, Owner, Proposal, Record, Replaced, Revision,
+=======
+        Change, Clock, ContextStore, Document, Expected, Journal, KeyPairs, Lock, LockGuard, Owner, Proposal, Record, Replaced, Revision,
+>>>>>>> lab-launch
         SharedAddress, Sleeper, Sleepers, Versioned,
     },
     project::Projects,
+    ssh_key::SshPublicKey,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -218,6 +224,7 @@ impl Sleepers for MemorySleepers {
     }
 }
 
+<<<<<<< HEAD
 /// Launches that have begun, in memory.
 #[derive(Default)]
 pub struct MemoryLaunches(Mutex<BTreeMap<StackName, Begun>>);
@@ -234,6 +241,40 @@ impl Launches for MemoryLaunches {
     async fn end(&self, stack: &StackName) -> PortResult<()> {
         locked(&self.0).remove(stack);
         Ok(())
+=======
+/// Key pairs in memory. They are made up: nobody has their private halves. A stack has the same one each time that a world is
+/// made, and another one after it was removed.
+#[derive(Default)]
+pub struct MemoryKeyPairs(Mutex<BTreeMap<StackName, Made>>);
+
+/// How many pairs a stack has had, and whether it has the last of them.
+#[derive(Default)]
+struct Made {
+    times: u32,
+    kept: bool,
+}
+
+#[async_trait]
+impl KeyPairs for MemoryKeyPairs {
+    async fn of(&self, stack: &StackName) -> PortResult<(SshPublicKey, Change)> {
+        let mut all = locked(&self.0);
+        let made = all.entry(stack.clone()).or_default();
+        let change = if made.kept { Change::NotNeeded } else { Change::Made };
+        if !made.kept {
+            *made = Made { times: made.times + 1, kept: true };
+        }
+        let body = Sha256::digest(format!("{stack} {}", made.times));
+        // As it goes over the wire: each part behind its length.
+        let blob = [&[0, 0, 0, 11][..], b"ssh-ed25519", &[0, 0, 0, 32], &body].concat();
+        let line = format!("ssh-ed25519 {} {stack}", BASE64_STANDARD.encode(blob));
+        let key = SshPublicKey::from_openssh(&line);
+        Ok((key.ok_or_else(|| PortError::new(PortErrorKind::Refused, stack.as_str(), "its key pair cannot be made"))?, change))
+    }
+    async fn remove(&self, stack: &StackName) -> PortResult<Change> {
+        let mut all = locked(&self.0);
+        let kept = all.get_mut(stack).is_some_and(|made| std::mem::take(&mut made.kept));
+        Ok(if kept { Change::Made } else { Change::NotNeeded })
+>>>>>>> lab-launch
     }
 }
 

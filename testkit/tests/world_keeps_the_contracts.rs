@@ -20,7 +20,7 @@ use bldr_testkit::{
     machines::{FAILING_STATE, Fault, KeyPair, Machine, SecurityGroup, path},
     salt,
     spec::FleetSpec,
-    stores::{MemoryContexts, MemoryJournal, MemoryLaunches, MemoryLock, MemoryProjects, MemorySleepers},
+    stores::{MemoryContexts, MemoryJournal, MemoryKeyPairs, MemoryLaunches, MemoryLock, MemoryProjects, MemorySleepers},
     world::World,
 };
 use std::{
@@ -40,6 +40,11 @@ async fn contexts() {
 #[tokio::test]
 async fn journal() {
     contract::journal::suite(|| Arc::new(MemoryJournal::default())).await;
+}
+
+#[tokio::test]
+async fn key_pairs() {
+    contract::key_pairs::suite(|| Arc::new(MemoryKeyPairs::default())).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,11 @@
 pub mod context_store;
 pub mod inventory;
 pub mod journal;
+<<<<<<< HEAD
 pub mod launches;
+=======
+pub mod key_pairs;
+>>>>>>> lab-launch
 pub mod lock;
 pub mod masters;
 pub mod minions;
