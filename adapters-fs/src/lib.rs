@@ -11,11 +11,8 @@ mod folder;
 mod git;
 mod history;
 mod journal;
-<<<<<<< HEAD
-mod launches;
-=======
 mod key_pairs;
->>>>>>> lab-launch
+mod launches;
 mod lock;
 mod off_thread;
 mod projects;
@@ -24,11 +21,8 @@ mod yaml;
 
 pub use contexts::FileContexts;
 pub use journal::FileJournal;
-<<<<<<< HEAD
-pub use launches::FileLaunches;
-=======
 pub use key_pairs::FileKeyPairs;
->>>>>>> lab-launch
+pub use launches::FileLaunches;
 pub use lock::FileLock;
 pub use projects::FileProjects;
 pub use sleepers::FileSleepers;

@@ -6,8 +6,8 @@
 mod machines;
 mod make;
 mod plan;
-mod unmake;
 mod sections;
+mod unmake;
 
 use crate::{
     address::MasterAddress,

@@ -9,12 +9,8 @@ use bldr_core::{
     json,
     name::{NodeName, StackName},
     ports::{
-<<<<<<< HEAD
-        Begun, Clock, ContextStore, Document, Expected, Journal, Launches, Lock, LockGuard, Owner, Proposal, Record, Replaced, Revision,
-=======
-        Change, Clock, ContextStore, Document, Expected, Journal, KeyPairs, Lock, LockGuard, Owner, Proposal, Record, Replaced, Revision,
->>>>>>> lab-launch
-        SharedAddress, Sleeper, Sleepers, Versioned,
+        Begun, Change, Clock, ContextStore, Document, Expected, Journal, KeyPairs, Launches, Lock, LockGuard, Owner, Proposal, Record,
+        Replaced, Revision, SharedAddress, Sleeper, Sleepers, Versioned,
     },
     project::Projects,
     ssh_key::SshPublicKey,
@@ -224,7 +220,6 @@ impl Sleepers for MemorySleepers {
     }
 }
 
-<<<<<<< HEAD
 /// Launches that have begun, in memory.
 #[derive(Default)]
 pub struct MemoryLaunches(Mutex<BTreeMap<StackName, Begun>>);
@@ -241,7 +236,9 @@ impl Launches for MemoryLaunches {
     async fn end(&self, stack: &StackName) -> PortResult<()> {
         locked(&self.0).remove(stack);
         Ok(())
-=======
+    }
+}
+
 /// Key pairs in memory. They are made up: nobody has their private halves. A stack has the same one each time that a world is
 /// made, and another one after it was removed.
 #[derive(Default)]
@@ -274,7 +271,6 @@ impl KeyPairs for MemoryKeyPairs {
         let mut all = locked(&self.0);
         let kept = all.get_mut(stack).is_some_and(|made| std::mem::take(&mut made.kept));
         Ok(if kept { Change::Made } else { Change::NotNeeded })
->>>>>>> lab-launch
     }
 }
 

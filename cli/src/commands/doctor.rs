@@ -7,9 +7,10 @@ use crate::{
     wiring::Ports,
 };
 use bldr_core::{
-    doctor::{Check, Verdict, repositories, visit},
+    doctor::{Check, Verdict, visit},
     name::StackName,
     survey::{Depth, survey},
+    update::library,
 };
 use serde::Serialize;
 

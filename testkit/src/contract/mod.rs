@@ -4,11 +4,8 @@
 pub mod context_store;
 pub mod inventory;
 pub mod journal;
-<<<<<<< HEAD
-pub mod launches;
-=======
 pub mod key_pairs;
->>>>>>> lab-launch
+pub mod launches;
 pub mod lock;
 pub mod masters;
 pub mod minions;
