@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod build_vars;
+pub mod console;
 pub mod context;
 pub mod difference;
 pub mod doctor;

@@ -4,6 +4,7 @@
 //! EC2, a login shell on a node and one on a master make of them.
 
 mod ec2;
+mod host_keys;
 mod masters;
 mod minions;
 mod provisioning;
