@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     exit::{Code, Exit},
-    request::{Command, Concurrency, Ssh},
+    request::{Command, Ssh},
     screen::{Format, Screen},
     wiring::Ports,
 };

@@ -18,7 +18,10 @@ pub fn of_event(event: &Event) -> Option<String> {
                     let (stacks, projects) = (counted(stacks, "stack"), counted(lanes.len(), "project"));
                     format!("run {run}: {stacks} of {projects} to {master} at {address}{unshared}")
                 }
-                _ => format!("run {run}: {}", lanes.iter().flat_map(|lane| &lane.stacks).map(StackName::as_str).collect::<Vec<_>>().join(", ")),
+                _ => format!(
+                    "run {run}: {}",
+                    lanes.iter().flat_map(|lane| &lane.stacks).map(StackName::as_str).collect::<Vec<_>>().join(", ")
+                ),
             }
         }
         Event::StackStarted { .. } | Event::StepStarted { .. } | Event::RunFinished { .. } => return None,
