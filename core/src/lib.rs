@@ -16,6 +16,7 @@ pub mod execute;
 pub mod fleet;
 pub mod json;
 pub mod launch;
+pub mod library;
 pub mod minion_config;
 pub mod name;
 pub mod old_keys;

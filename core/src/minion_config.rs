@@ -1,5 +1,5 @@
 //! Whom does a minion's configuration name as its master, and how is that line replaced? `/etc/salt/minion` is YAML, but
-//! all that counts here is its top-level `master:`, and every other line must stay as it is.
+//! all that counts here is its top-level `master:` and `id:`, and every other line must stay as it is.
 
 use crate::address::MasterAddress;
 
@@ -45,8 +45,36 @@ pub fn repointed_to(text: &str, master: &MasterAddress) -> String {
     out
 }
 
+/// The value of the top-level `id:`, without quotes and comments; the last one counts. `None` where there is none.
+pub fn id_of(text: &str) -> Option<Box<str>> {
+    text.lines().rev().find_map(|line| value_at("id:", line)).map(Into::into)
+}
+
+/// The text with this id where it says an id. One that says it already, or none, stays as it is, to the byte.
+pub fn identified_as(text: &str, id: &str) -> String {
+    if id_of(text).is_none_or(|said| *said == *id) {
+        return text.into();
+    }
+    let mut written = false;
+    let mut out = String::with_capacity(text.len() + id.len());
+    for line in text.split_inclusive('\n') {
+        let bare = line.trim_end_matches(['\n', '\r']);
+        if value_at("id:", bare).is_none() {
+            out.push_str(line);
+        } else if !written {
+            out.push_str(&format!("id: {id}{}", &line[bare.len()..]));
+            written = true;
+        }
+    }
+    out
+}
+
 fn value_of(line: &str) -> Option<String> {
-    let rest = line.strip_prefix("master:")?;
+    value_at("master:", line)
+}
+
+fn value_at(key: &str, line: &str) -> Option<String> {
+    let rest = line.strip_prefix(key)?;
     (rest.is_empty() || rest.starts_with([' ', '\t'])).then(|| plain(rest))
 }
 
@@ -89,6 +117,20 @@ mod tests {
         assert_eq!(repointed("master: a\r\nid: x\r\n"), "master: 10.0.0.2\r\nid: x\r\n");
         assert_eq!(repointed("master: a\nid: x\nmaster: b\n"), "master: 10.0.0.2\nid: x\n");
         assert_eq!(repointed("master: a\nmaster_finger: '1a:2b'\nid: x\n"), "master: 10.0.0.2\nid: x\n");
+    }
+
+    #[test]
+    fn an_id_changes_where_another_one_stands() {
+        for (before, after) in [
+            ("master: a\nid: x # why\n", "master: a\nid: n\n"),
+            ("id: 'n' # stays\n", "id: 'n' # stays\n"),
+            ("id: x\r\nid: y", "id: n\r\n"),
+            ("#id: x\nid_function: y\n", "#id: x\nid_function: y\n"),
+            ("", ""),
+        ] {
+            assert_eq!(identified_as(before, "n"), after, "{before:?}");
+        }
+        assert_eq!(id_of("id: x\nid: \"y\"\n").as_deref(), Some("y"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod lock;
 pub mod masters;
 pub mod minions;
 pub mod provisioning;
+pub mod setup;
 pub mod shared_address;
 pub mod shell;
 pub mod sleepers;

@@ -8,6 +8,8 @@ mod host_keys;
 mod masters;
 mod minions;
 mod provisioning;
+mod repositories;
+mod setup;
 mod shell;
 
 pub use provisioning::{KeyPair, SecurityGroup};
@@ -18,7 +20,6 @@ use bldr_core::{
     error::{PortError, PortErrorKind, PortResult},
     fleet::{Ec2Id, Host, Instance, InstanceState, Timestamp},
     ports::Clock,
-    salt_version::SaltVersion,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -40,6 +41,18 @@ pub mod path {
     pub const TRUSTED: &str = "/etc/salt/pki/minion/minion_master.pub";
     /// A minion's own public key.
     pub const MINION_KEY: &str = "/etc/salt/pki/minion/minion.pub";
+    /// A minion's own private key.
+    pub const MINION_PRIVATE: &str = "/etc/salt/pki/minion/minion.pem";
+    /// A minion's id, where its configuration has none.
+    pub const MINION_ID: &str = "/etc/salt/minion_id";
+    /// The public key that a master shows to git hosts.
+    pub const DEPLOY_KEY: &str = "/root/.ssh/id_rsa.pub";
+    /// Its private half.
+    pub const DEPLOY_KEY_PRIVATE: &str = "/root/.ssh/id_rsa";
+    /// What makes a master bring its repositories up to date every hour.
+    pub const CRON: &str = "/etc/cron.d/bldr-refresh";
+    /// The mark that a master has another configuration than the one it started with.
+    pub const RESTART: &str = "/var/lib/bldr/master-restart";
     /// A master's public key.
     pub const MASTER_KEY: &str = "/etc/salt/pki/master/master.pub";
     /// A master's configuration.
@@ -75,7 +88,7 @@ pub mod path {
     pub const DEADLINE: &str = "/var/lib/bldr/switch/deadline";
     /// The keys a master was told to forget, for root alone.
     pub const QUARANTINE: &str = "/var/lib/bldr/quarantine";
-    /// The version of a machine's Salt, where it is not that of all.
+    /// The version of a machine's Salt. Without it a machine that has a daemon has the version of all, and any other has none.
     pub const VERSION: &str = "/opt/saltstack/salt/version";
     /// Backups, for root alone.
     pub const BACKUP: &str = "/var/lib/bldr/backup";
@@ -108,9 +121,6 @@ pub enum Fault {
     /// The connection is lost after the minion was repointed and before anybody heard of it.
     LostDuringRepoint,
 }
-
-/// The version of Salt on a machine that says no other.
-const SALT: &str = "3008.3";
 
 /// The state that fails on a machine with [`Fault::HighstateFails`].
 pub const FAILING_STATE: &str = "web-server";
@@ -354,12 +364,6 @@ impl Machines {
 
     fn list(&self, name: &str, folder: &str) -> PortResult<Vec<String>> {
         self.disk.list(name, folder).map_err(|e| trouble(name, e))
-    }
-
-    /// The version of a machine's Salt.
-    fn version(&self, name: &str) -> Option<SaltVersion> {
-        let own = self.file(name, path::VERSION).ok().flatten();
-        SaltVersion::find(own.as_deref().unwrap_or(SALT))
     }
 
     /// What was kept of a machine's file of this name before it was replaced, oldest first.

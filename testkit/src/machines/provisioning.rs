@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, time::Duration};
 
 /// Whose files the key pairs and security groups are. It has no record, and so is no machine.
-const ACCOUNT: &str = ".ec2";
+pub(super) const ACCOUNT: &str = ".ec2";
 const KEY_PAIRS: &str = "/key-pairs";
 const GROUPS: &str = "/security-groups";
 
@@ -87,12 +87,12 @@ impl Machines {
         self.keep_of_account(GROUPS, name, group)
     }
 
-    fn of_account<T: DeserializeOwned>(&self, folder: &str, name: &str) -> PortResult<Option<T>> {
+    pub(super) fn of_account<T: DeserializeOwned>(&self, folder: &str, name: &str) -> PortResult<Option<T>> {
         let text = self.file(ACCOUNT, &format!("{folder}/{name}"))?;
         text.map(|text| serde_json::from_str(&text).map_err(|e| trouble(name, e))).transpose()
     }
 
-    fn keep_of_account(&self, folder: &str, name: &str, value: &impl Serialize) -> PortResult<()> {
+    pub(super) fn keep_of_account(&self, folder: &str, name: &str, value: &impl Serialize) -> PortResult<()> {
         let text = serde_json::to_string_pretty(value).map_err(|e| trouble(name, e))?;
         self.keep(ACCOUNT, &format!("{folder}/{name}"), Some(&text))
     }
@@ -201,6 +201,10 @@ impl Provisioning for Machines {
         // A new machine has new disks, whatever was left of one that had its name.
         self.wipe(&name)?;
         self.keep(&name, path::USER_DATA, Some(&order.user_data))?;
+        // As cloud-init does at its first start.
+        if let Some(vars) = build_vars_in(&order.user_data) {
+            self.keep(&name, path::BUILD_VARS, Some(vars))?;
+        }
         let machine = Machine {
             id: Ec2Id(self.fresh("i", &name)),
             stack: order.node.stack().to_string(),
@@ -236,4 +240,10 @@ impl Provisioning for Machines {
         }
         Ok(found)
     }
+}
+
+/// The build vars that a machine is told to write at its first start, in the line `printf %s 'BASE64' >FILE`.
+fn build_vars_in(user_data: &str) -> Option<&str> {
+    let line = user_data.lines().find(|line| line.trim_end().ends_with(path::BUILD_VARS))?;
+    line.split('\'').nth(1)
 }
