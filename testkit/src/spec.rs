@@ -218,6 +218,7 @@ impl Populating<'_> {
             master: None,
             minion: None,
             fault: None,
+            stopped: None,
         }
     }
 

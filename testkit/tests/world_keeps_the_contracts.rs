@@ -98,6 +98,7 @@ impl contract::inventory::Bench for SimulatedAccount {
             master: None,
             minion: None,
             fault: None,
+            stopped: None,
         };
         self.world.machines.put(&id.to_string(), machine).unwrap();
         id

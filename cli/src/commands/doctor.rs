@@ -30,7 +30,8 @@ pub async fn examine(wanted: Option<&StackName>, ports: &Ports, session: &Sessio
     let projects = ports.stores.shared.projects().await?;
     let fleet = survey(&ports.sources(&session.place), |_| Depth::Context).await.map_err(Exit::blind)?;
     let master = named::master(&fleet, wanted, session)?.name.clone();
-    let urls = repositories(&projects, &master).map_err(|error| Exit::refused(error.to_string()).line("nothing was changed"))?;
+    let library = library(&projects, &master, &[]).map_err(|error| Exit::refused(error.to_string()).line("nothing was changed"))?;
+    let urls = library.repositories();
     let clock = || ports.stores.clock.now();
     let checks = visit(&fleet, &master, &urls, &*ports.masters, &*ports.minions, clock).await;
     let fit = checks.iter().all(|check| check.verdict != Verdict::No);

@@ -14,6 +14,7 @@ use bldr_core::{
     fleet::Node,
     name::{NodeName, StackName},
     ports::Heard,
+    update::Concurrency,
 };
 use futures::{StreamExt, stream};
 use serde::Serialize;

@@ -162,6 +162,9 @@ pub struct Machine {
     pub public: Option<HostAddress>,
     /// When it was last started.
     pub launched: Timestamp,
+    /// When it was stopped, where it was.
+    #[serde(default)]
+    pub stopped: Option<Timestamp>,
     /// Its salt-master, if it is one.
     #[serde(default)]
     pub master: Option<MasterDaemon>,
@@ -183,6 +186,7 @@ impl Machine {
             private: self.private.clone(),
             public: self.public.clone(),
             launched: self.launched,
+            stopped: self.stopped,
         }
     }
 }

@@ -216,6 +216,7 @@ impl Provisioning for Machines {
             master: None,
             minion: None,
             fault: None,
+            stopped: None,
         };
         self.put(&name, machine.clone())?;
         Ok((machine.instance(), Change::Made))
