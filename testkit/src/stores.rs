@@ -1,7 +1,6 @@
 //! Where do contexts, key pairs, journal, lock, memories and project files live in a test? In memory, under the rules of the real ones.
 
 use async_trait::async_trait;
-use base64::prelude::{BASE64_STANDARD, Engine};
 use bldr_core::{
     address::MasterAddress,
     error::{PortError, PortErrorKind, PortResult},
@@ -260,12 +259,7 @@ impl KeyPairs for MemoryKeyPairs {
         if !made.kept {
             *made = Made { times: made.times + 1, kept: true };
         }
-        let body = Sha256::digest(format!("{stack} {}", made.times));
-        // As it goes over the wire: each part behind its length.
-        let blob = [&[0, 0, 0, 11][..], b"ssh-ed25519", &[0, 0, 0, 32], &body].concat();
-        let line = format!("ssh-ed25519 {} {stack}", BASE64_STANDARD.encode(blob));
-        let key = SshPublicKey::from_openssh(&line);
-        Ok((key.ok_or_else(|| PortError::new(PortErrorKind::Refused, stack.as_str(), "its key pair cannot be made"))?, change))
+        Ok((crate::salt::made_up_ssh_key(&format!("{stack} {}", made.times), stack.as_str())?, change))
     }
     async fn remove(&self, stack: &StackName) -> PortResult<Change> {
         let mut all = locked(&self.0);

@@ -14,7 +14,7 @@ use crate::{
     error::{PortError, PortErrorKind, PortResult},
     event::{Event, LaneNames, Outcome, RunId},
     execute::{RunReport, telling::Telling},
-    fleet::{Fleet, Host, Node},
+    fleet::{ContextFacts, Fleet, Host, Node},
     name::StackName,
     ports::{Clock, ContextStore, Journal, Library, Masters, Minions, Operator, Power, SaltSource, Setup, Sleepers},
     ssh_key::SshPublicKey,
@@ -236,7 +236,8 @@ impl<'a> Work<'a> {
     /// Updates these nodes; a new one comes with where it is.
     pub(crate) async fn done(&self, nodes: &[(&'a Node, Option<Host>)]) -> End {
         let wanted = match self.wanted().await {
-            Ok(wanted) => wanted,
+            Ok(Some(wanted)) => wanted.salt,
+            Ok(None) => return End::Done(Some("masterless: it takes orders from nobody, and its highstate is its own".into())),
             Err(error) => return End::Failed(format!("{error} (nothing was changed)")),
         };
         let one = async |(node, host): &(&'a Node, Option<Host>)| {
@@ -265,20 +266,30 @@ impl<'a> Work<'a> {
         together(ends)
     }
 
-    /// The version of Salt that the stack's context asks for.
-    async fn wanted(&self) -> PortResult<Option<String>> {
+    /// What the stack's context asks for; `None` where that is masterless.
+    async fn wanted(&self) -> PortResult<Option<Wanted>> {
         let document = self.ports.contexts.load(&self.update.stack).await?;
         let malformed = |error| PortError::new(PortErrorKind::Malformed, self.update.stack.as_str(), format!("{error}"));
-        Ok(Context::parse(&document.text).map_err(malformed)?.salt())
+        let context = Context::parse(&document.text).map_err(malformed)?;
+        Ok(match context.facts().map_err(malformed)? {
+            ContextFacts::Masterless => None,
+            _ => Some(Wanted { salt: context.salt() }),
+        })
     }
+}
+
+/// What a context asks for.
+struct Wanted {
+    /// The version of Salt, where it says one.
+    salt: Option<String>,
 }
 
 /// What the ends of all nodes come to for their stack.
 fn together(ends: Vec<End>) -> End {
-    let (mut failed, mut said, mut interrupted) = (Vec::new(), Vec::new(), false);
+    let (mut failed, mut said, mut interrupted) = (Vec::new(), Vec::<String>::new(), false);
     for end in ends {
         match end {
-            End::Done(note) => said.extend(note),
+            End::Done(note) => said.extend(note.filter(|note| !said.contains(note))),
             End::Failed(reason) => failed.push(reason),
             End::Interrupted => interrupted = true,
         }
