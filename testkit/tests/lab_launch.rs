@@ -1,7 +1,7 @@
 //! Are machines that EC2 launches what it says they are? Hosts that answer, do what they are told, and are gone in the end.
 #![cfg(feature = "lab")]
 // The helpers of tests fail as the tests do.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use bldr_core::{console::host_keys, fleet::Ec2Id};
 use bldr_testkit::lab::{Host, HostFile, HostKind, HostSpec, InstanceSpec, Lab, Launching};
