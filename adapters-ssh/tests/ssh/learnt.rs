@@ -148,7 +148,8 @@ async fn many_that_learn_forget_and_connect_at_the_same_time_lose_nothing() {
     let connecting = async { pool.exec(&host(30), "true", b"", LONG).await.map(drop) };
     let learning = futures::future::try_join_all(hosts.iter().map(|host| keys.learn(host, &own)));
     let (learnt, connected) = tokio::join!(learning, connecting);
-    (learnt.unwrap(), connected.unwrap());
+    learnt.unwrap();
+    connected.unwrap();
     assert_eq!(server.known_hosts().lines().count(), 20, "{}", server.known_hosts());
     futures::future::try_join_all(hosts.iter().map(|host| keys.forget(host))).await.unwrap();
     assert_eq!(server.known_hosts(), "");
