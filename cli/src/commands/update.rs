@@ -59,7 +59,7 @@ async fn updated(wanted: &request::Update, sweep: bool, more: bool, ports: &Port
         autostart: wanted.autostart,
         ..of(&wanted.stack, ports, session).await?
     };
-    let sweep = sweep.then(|| Sweep { sources: &sources, percent: session.place.settings.orphans, more });
+    let sweep = sweep.then_some(Sweep { sources: &sources, percent: session.place.settings.orphans, more });
     let run = run_of(session, ports.stores.clock.now());
     let work = async |operator: &dyn Operator| update::update(&update, sweep.as_ref(), &fleet, &run, &ports.of_an_update(operator)).await;
     told(&watched(session, work).await, session)

@@ -5,6 +5,7 @@ use crate::{
     build_vars::BuildVars,
     context::{Context, ContextError, Rewrite},
     fleet::{Fleet, InstanceState},
+    json::Value,
     name::StackName,
     ports::{Begun, Belongings, Document, Revision},
 };
@@ -112,7 +113,7 @@ pub fn plan(launch: &Launch<'_>, fleet: &Fleet, there: There) -> Result<LaunchPl
         return Err(Refusal::OtherAlternate { was: named(&begun.alternate), wanted: named(&wanted) });
     }
     if launch.is_unique()? {
-        let alternate = |context: &Context| context.as_object().get("alt-config").and_then(|name| name.as_string());
+        let alternate = |context: &Context| context.as_object().get("alt-config").and_then(Value::as_string);
         let own = alternate(&fresh);
         if let Some((by, _)) = there.siblings.iter().find(|(name, context)| name != stack && alternate(context) == own) {
             return Err(Refusal::Taken { alternate: own.unwrap_or_default(), by: by.clone() });

@@ -190,6 +190,8 @@ impl Run {
 pub(crate) enum End {
     /// To its end. What is to be said about it, if anything.
     Done(Option<String>),
+    /// It takes orders from nobody: there is nothing to bring up to date.
+    Masterless,
     /// To here.
     Failed(String),
     /// The operator asked to stop.
@@ -201,6 +203,10 @@ impl End {
     pub(crate) fn told(self, done: Outcome) -> (Outcome, Option<String>) {
         match self {
             Self::Done(reason) => (done, reason),
+            Self::Masterless => {
+                let outcome = if done == Outcome::Updated { Outcome::Skipped } else { done };
+                (outcome, Some("masterless: it takes orders from nobody, and its highstate is its own".into()))
+            }
             Self::Failed(reason) => (Outcome::Failed, Some(reason)),
             Self::Interrupted => (Outcome::Interrupted, Some("the operator asked to stop; run the same again to go on".into())),
         }
@@ -237,7 +243,7 @@ impl<'a> Work<'a> {
     pub(crate) async fn done(&self, nodes: &[(&'a Node, Option<Host>)]) -> End {
         let wanted = match self.wanted().await {
             Ok(Some(wanted)) => wanted.salt,
-            Ok(None) => return End::Done(Some("masterless: it takes orders from nobody, and its highstate is its own".into())),
+            Ok(None) => return End::Masterless,
             Err(error) => return End::Failed(format!("{error} (nothing was changed)")),
         };
         let one = async |(node, host): &(&'a Node, Option<Host>)| {
@@ -292,6 +298,7 @@ fn together(ends: Vec<End>) -> End {
             End::Done(note) => said.extend(note.filter(|note| !said.contains(note))),
             End::Failed(reason) => failed.push(reason),
             End::Interrupted => interrupted = true,
+            End::Masterless => {}
         }
     }
     if !failed.is_empty() {

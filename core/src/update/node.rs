@@ -10,6 +10,7 @@ use crate::{
         joining::{Asked, Joining},
         telling::{Done, Failed, Stepped, Trouble},
     },
+    json::Value,
     fleet::{Evidence, HeldKey, Host, InstanceState, Node, NodeFiles, Outlook, PublicKey, Standing},
     name::StackName,
     ports::{Change, Enlistment, HighstateMode, Installation, Refreshed, Role},
@@ -59,7 +60,7 @@ impl<'a> NodeUpdate<'a> {
         Self {
             work,
             node,
-            host: host.or_else(|| node.host()),
+            host: host.or_else(|| node.host().filter(|_| node.state == InstanceState::Running)),
             wanted,
             evidence: None,
             salt: None,
@@ -96,7 +97,7 @@ impl<'a> NodeUpdate<'a> {
 
     async fn steps(&mut self) -> Result<(), Stop> {
         let dry = self.work.update.mode == Mode::DryRun;
-        if self.node.state != InstanceState::Running && self.host.is_none() {
+        if self.host.is_none() && self.node.state != InstanceState::Running {
             self.step(Action::Start).await?;
         }
         self.step(Action::Examine).await?;
@@ -204,7 +205,7 @@ impl<'a> NodeUpdate<'a> {
         let malformed = |problem: String| self.about(PortErrorKind::Malformed, problem).advise(fix());
         let encoded = files.build_vars.as_deref().ok_or_else(|| malformed("it has no build vars".into()))?;
         let vars = BuildVars::decode(encoded).and_then(|vars| vars.check().map(|()| vars)).map_err(|error| malformed(error.to_string()))?;
-        let id = vars.as_object().get("nodename").and_then(|name| name.as_string()).filter(|name| readiness::is_plain(name));
+        let id = vars.as_object().get("nodename").and_then(Value::as_string).filter(|name| readiness::is_plain(name));
         let named = vars.master();
         if self.role() == Role::Master {
             // Old ones name the loopback, or whoever was in charge when they were launched.
@@ -261,7 +262,7 @@ impl<'a> NodeUpdate<'a> {
         if let Salt::Install(version) = salt {
             due.push(format!("its Salt (to {version})"));
         }
-        let address = self.address.as_ref().map(|address| address.as_str());
+        let address = self.address.as_ref().map(MasterAddress::as_str);
         if evidence.configured.as_deref() != address {
             due.push("the master in its configuration".into());
         }
