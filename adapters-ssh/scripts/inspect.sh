@@ -9,7 +9,7 @@
 #           repositories  NUMBER yes | NUMBER no WHY, the number that of the line it came in, from 1 on
 #         and pillar rendered | errors | failed | unasked / bldr-end
 # Exit:   0; 65 the input came in short; anything else where something is there and cannot be read.
-# Needs:  salt-settings.sh placing.sh
+# Needs:  salt-settings.sh placing.sh git-words.sh
 # shellcheck disable=SC2154 # some are set by what stands in front
 
 sample=$1
@@ -17,19 +17,6 @@ work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 trap 'exit 129' HUP INT TERM
 take_input "$work/urls" "$2"
-
-# Never asks anybody for anything, and takes no host key on trust.
-GIT_TERMINAL_PROMPT=0
-GIT_ASKPASS=true
-GIT_SSH_COMMAND='ssh -o BatchMode=yes -o ConnectTimeout=10'
-export GIT_TERMINAL_PROMPT GIT_ASKPASS GIT_SSH_COMMAND
-
-# reason FILE: what git says first and last is what is wrong; between that, and on lines of their own, is advice. What stands in
-# front of the host in an address may be a secret.
-reason() {
-    sed -e 's/[[:cntrl:]]//g' -e 's#://[^/@ ]*@#://#g' -e '/^Warning: /d' -e '/^hint: /d' -e '/^remote:[ =]*$/d' -e '/^ *$/d' \
-        -e '/^Please make sure/d' -e '/^and the repository exists/d' <"$1" | sed -n '1p;1!{$p;}' | cut -c 1-300 | paste -s -d ';' -
-}
 
 # readable NUMBER: whether the repository of that line can be read, and has anything in it.
 readable() {

@@ -28,6 +28,19 @@ settle() {
     sync -- "$(dirname -- "$1")"
 }
 
+# place PATH: the content on standard input, with the mode and the owner of what is there; else readable for all.
+place() {
+    new=$(beside "$1")
+    cat >"$new"
+    if [ -f "$1" ]; then
+        chmod --reference="$1" -- "$new"
+        chown --reference="$1" -- "$new"
+    else
+        chmod 0644 -- "$new"
+    fi
+    settle "$1"
+}
+
 # mark NAME TEXT: leaves a mark in the state folder.
 mark() {
     ensure_folder "$state" 0755

@@ -8,7 +8,7 @@
 # Output: bldr-answer / change made | change none / bldr-end
 # Exit:   0; 65 the input came in short: nothing was changed. Else it was interrupted in between, and is completed by
 #         running it again, or put back by the watchdog.
-# Needs:  salt-settings.sh placing.sh minion-unit.sh watchdog.sh master-link.sh
+# Needs:  salt-settings.sh placing.sh minion-unit.sh watchdog.sh minion-config.sh master-link.sh
 # shellcheck disable=SC2034,SC2154 # some are set or read by what stands in front
 
 address=$1
@@ -21,37 +21,7 @@ head -c "$3" <"$work/input" >"$work/key"
 tail -c +$(($3 + 1)) <"$work/input" | head -c "$4" >"$work/vars"
 tail -c +$(($3 + $4 + 1)) <"$work/input" >"$work/revert.sh"
 
-# Only the top-level "master:" and the list items below it are replaced; every other line stays, to the byte.
-repointed() {
-    tail=1
-    [ -z "$(tail -c 1 -- "$1" | tr -d '\n')" ] || tail=0
-    awk -v address="$address" -v tail="$tail" '
-        function emit(text) { if (held) printf "%s\n", line; line = text; held = 1; last = NR }
-        {
-            bare = $0
-            sub(/\r+$/, "", bare)
-            if (bare ~ /^master_finger:/) {
-                dropping = 0
-            } else if (bare ~ /^master:([ \t]|$)/) {
-                dropping = 1
-                if (!done) emit("master: " address substr($0, length(bare) + 1))
-                done = 1
-            } else if (!(dropping && (bare ~ /^[ \t]+[^ \t]/ || bare ~ /^- / || bare == "-"))) {
-                dropping = 0
-                emit($0)
-            }
-        }
-        END {
-            if (held) printf "%s", line
-            if (held && (last < NR || tail + 0)) printf "\n"
-            if (!done) {
-                if (held && last == NR && !(tail + 0)) printf "\n"
-                printf "master: %s\n", address
-            }
-        }' "$1"
-}
-
-same_master() { [ -f "$config" ] && repointed "$config" | cmp -s - "$config"; }
+same_master() { [ -f "$config" ] && repointed "$config" "$address" | cmp -s - "$config"; }
 same_key() { [ -f "$trusted" ] && [ "$(key_body "$trusted")" = "$(key_body "$work/key")" ]; }
 same_vars() { [ ! -s "$work/vars" ] || cmp -s "$work/vars" "$build_vars"; }
 answer() {
@@ -75,19 +45,6 @@ minion stop
 same_master || keep_backup "$config"
 same_key || keep_backup "$trusted"
 
-# place PATH: the content on standard input, with the mode and the owner of what is there; else readable for all.
-place() {
-    new=$(beside "$1")
-    cat >"$new"
-    if [ -f "$1" ]; then
-        chmod --reference="$1" -- "$new"
-        chown --reference="$1" -- "$new"
-    else
-        chmod 0644 -- "$new"
-    fi
-    settle "$1"
-}
-
 if ! same_vars; then
     keep_backup "$build_vars"
     place "$build_vars" <"$work/vars"
@@ -98,7 +55,7 @@ ensure_folder "$(dirname -- "$config")" 0755
 if [ ! -f "$config" ]; then
     printf 'master: %s\n' "$address" | place "$config"
 elif ! same_master; then
-    repointed "$config" >"$work/config"
+    repointed "$config" "$address" >"$work/config"
     place "$config" <"$work/config"
 fi
 ensure_folder "$(dirname -- "$trusted")" 0700

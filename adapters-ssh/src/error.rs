@@ -84,6 +84,9 @@ pub enum SshError {
     /// More output than any command of ours has.
     #[error("the command printed more than {} MiB", .0 >> 20)]
     TooMuchOutput(usize),
+    /// The machine's first start is not done, or does not let us in yet.
+    #[error("its first start is not done within {} s{}", .0.as_secs(), .1.as_ref().map(|last| format!(": {last}")).unwrap_or_default())]
+    NotStarted(Duration, Option<Box<SshError>>),
     /// sudo wants a password, or does not allow it.
     #[error("'{user}' may not use sudo without a password: {said}")]
     Sudo {
@@ -137,9 +140,15 @@ impl SshError {
         matches!(self, Self::Unreachable { .. })
     }
 
+    /// Whether a machine that comes up may fail like this: it does not listen yet, does not know the key yet, or ends a session
+    /// because it restarts.
+    pub(crate) fn may_be_starting(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Denied { .. } | Self::Sudo { .. } | Self::Stale | Self::Lost)
+    }
+
     fn kind(&self) -> PortErrorKind {
         match self {
-            Self::Unreachable { .. } | Self::Stale | Self::Lost | Self::Deadline(_) => PortErrorKind::Unreachable,
+            Self::Unreachable { .. } | Self::Stale | Self::Lost | Self::Deadline(_) | Self::NotStarted(..) => PortErrorKind::Unreachable,
             Self::Denied { .. }
             | Self::HostKeyChanged { .. }
             | Self::HostKeyRevoked { .. }

@@ -42,6 +42,13 @@ fn lines(answer: &Answer, name: &str) -> Result<Vec<String>, SshError> {
     Ok(answer.text(name)?.unwrap_or_default().lines().map(str::trim).filter(|line| !line.is_empty()).map(Into::into).collect())
 }
 
+/// The same of what other programs said, which may have been cut within a letter.
+pub(crate) fn lossy_lines(answer: &Answer, name: &str) -> Result<Vec<String>, SshError> {
+    let bytes = answer.bytes(name)?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(Into::into).collect())
+}
+
 /// What `prove.sh` says.
 pub(crate) fn proof(answer: &Answer) -> Result<Proof, SshError> {
     match answer.required("proven")? {

@@ -21,7 +21,8 @@ macro_rules! script {
 pub(crate) const READ: Script = script!("salt-settings.sh" "master-link.sh" => "read.sh");
 pub(crate) const WRITE_FILE: Script = script!("placing.sh" => "write-file.sh");
 pub(crate) const READ_FILE: Script = script!(=> "read-file.sh");
-pub(crate) const REPOINT: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" "watchdog.sh" "master-link.sh" => "repoint.sh");
+pub(crate) const REPOINT: Script =
+    script!("salt-settings.sh" "placing.sh" "minion-unit.sh" "watchdog.sh" "minion-config.sh" "master-link.sh" => "repoint.sh");
 pub(crate) const PROVE: Script = script!("salt-settings.sh" "placing.sh" "master-link.sh" => "prove.sh");
 pub(crate) const CONFIRM: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" "watchdog.sh" => "confirm.sh");
 pub(crate) const REVERT: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" "watchdog.sh" => "revert.sh");
@@ -31,9 +32,18 @@ pub(crate) const STANDING: Script = script!("salt-settings.sh" "master-link.sh" 
 pub(crate) const ACCEPT: Script = script!("salt-settings.sh" "placing.sh" "held-keys.sh" => "accept.sh");
 pub(crate) const PING: Script = script!("salt-settings.sh" => "ping.sh");
 pub(crate) const FORGET: Script = script!("salt-settings.sh" "placing.sh" "held-keys.sh" => "forget.sh");
-pub(crate) const INSPECT: Script = script!("salt-settings.sh" "placing.sh" => "inspect.sh");
+pub(crate) const INSPECT: Script = script!("salt-settings.sh" "placing.sh" "git-words.sh" => "inspect.sh");
 pub(crate) const QUARANTINED: Script = script!("salt-settings.sh" "held-keys.sh" => "quarantined.sh");
 pub(crate) const RESTORE: Script = script!("salt-settings.sh" "placing.sh" "held-keys.sh" => "restore.sh");
+pub(crate) const FIRST_START: Script = script!(=> "first-start.sh");
+pub(crate) const INSTALL: Script = script!("salt-settings.sh" "placing.sh" "install-apt.sh" "install-pip.sh" => "install-salt.sh");
+pub(crate) const IDENTITY: Script = script!("salt-settings.sh" "placing.sh" => "identity.sh");
+pub(crate) const ENLIST: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" "watchdog.sh" "minion-config.sh" => "enlist.sh");
+pub(crate) const DEPLOY_KEY: Script = script!("salt-settings.sh" "placing.sh" => "deploy-key.sh");
+pub(crate) const REFRESH: Script = script!("salt-settings.sh" "placing.sh" => "refresh.sh");
+pub(crate) const LIBRARY: Script = script!("salt-settings.sh" "placing.sh" "git-words.sh" "master-link.sh" => "library.sh");
+/// Makes a master's configuration of a template: for a master to keep, beside [`LIBRARY`].
+pub(crate) const RENDER_MASTER: &str = include_str!("../scripts/render-master.py");
 
 /// What a script ends with where a person has to decide something first.
 const DECLINED: u32 = 66;

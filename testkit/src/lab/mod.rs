@@ -4,6 +4,8 @@
 //! are both ([`Lab::instance`]), those that bldr itself launches ([`Lab::launches`]), and the programs under test ([`Lab::run_in_hub`]), which see this machine's files and the
 //! lab's network. However the process that holds it ends, it leaves no process, no mount and no file.
 //!
+//! A [`GitHost`] has the repositories that hosts fetch.
+//!
 //! Hosts are [`HostKind::Light`], for breadth, or [`HostKind::Booted`]: a whole Debian, in which [`salt`] is real.
 //!
 //! It needs root, and the programs that [`Lab::available`] looks for. Everything belongs to the tokio runtime it was made
@@ -14,6 +16,7 @@ mod booted;
 mod ec2;
 mod error;
 mod faults;
+mod git;
 mod host;
 mod hub;
 mod inside;
@@ -25,6 +28,7 @@ mod spec;
 
 pub use ec2::{Ec2, REGION};
 pub use error::{LabError, LabResult};
+pub use git::GitHost;
 pub use host::Host;
 pub use inside::Running;
 pub use instance::{Begins, Convention, InstanceSpec};
