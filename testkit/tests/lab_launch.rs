@@ -112,6 +112,7 @@ async fn from_launch_to_termination(kind: HostKind) {
     assert_eq!(state(&lab, &id).await, "terminated");
     assert!(lab.launched(&id).is_none() && host.shell("true").await.is_err());
     assert!(!Path::new(&format!("/proc/{}", host.pid())).exists());
+    assert!(host.host_key().is_err(), "its disk is gone, too");
 }
 
 #[tokio::test]

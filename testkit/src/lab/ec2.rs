@@ -5,7 +5,7 @@ use super::{
     host::Host,
     hub::data,
     inside::{Running, entering_at},
-    launch::{Launcher, launch},
+    launch::{Launcher, launch, terminate},
 };
 use bldr_core::fleet::Ec2Id;
 use futures::{
@@ -235,7 +235,7 @@ async fn switch(before: Option<Switched>, machines: Machines, said: Value, line:
             Some("stopping") => host.power_off().await,
             _ => {
                 machines.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-                host.kill().await
+                terminate(&id, &host).await
             }
         };
     }

@@ -4,7 +4,7 @@
 use super::{
     Lab,
     ec2::{Ec2, Line, Machines, text},
-    error::{LabError, LabResult},
+    error::{LabError, LabResult, Trying},
     host::Host,
     hub::Ground,
     spec::{HostFile, HostKind, HostSpec},
@@ -108,6 +108,15 @@ pub(super) async fn launch(launcher: Option<Launcher>, said: Value, machines: Ma
         Err(error) => json!({"failed": id, "why": error.to_string()}),
     };
     let _ = line.ask(answer).await;
+}
+
+/// Ends a host. One that EC2 has launched loses its disk, as there; another one's may still be looked at.
+pub(super) async fn terminate(id: &Ec2Id, host: &Host) -> LabResult<()> {
+    host.kill().await?;
+    match host.0.disk.parent().filter(|_| *host.name() == *id.0) {
+        Some(disk) => tokio::fs::remove_dir_all(disk).await.trying(disk.display()),
+        None => Ok(()),
+    }
 }
 
 impl Launcher {
