@@ -58,6 +58,8 @@ def block(lines, start, deeper_than):
 def with_roots(lines, key, folders):
     """The lines with this list as the environment `base` of a top-level key."""
     top = next((at for at, line in enumerate(lines) if re.match(rf"{key}\s*:\s*(#.*)?$", line)), None)
+    if top is None and any(re.match(rf"['\"]?{key}['\"]?\s*:", line) for line in lines):
+        return lines
     if top is None:
         return lines + [f"{key}:", "  base:"] + [f"    - {folder}" for folder in folders]
     end = block(lines, top + 1, 0)
