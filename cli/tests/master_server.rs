@@ -95,7 +95,12 @@ fn what_the_first_launch_of_a_master_says_is_all_there_is_to_do() {
     let ran = bldr.run("launch:master-server,prod");
     let key = bldr.ask("download_file:master-server--prod,/root/.ssh/id_rsa.pub,here.pub,use_bootstrap_user=True");
     assert_eq!(key.code, 0);
-    let without_key: String = ran.out.lines().map(|line| if line.contains("SHA256:") { "  its key     SHA256:…" } else { line }).map(|line| format!("{line}\n")).collect();
+    let without_key: String = ran
+        .out
+        .lines()
+        .map(|line| if line.contains("SHA256:") { "  its key     SHA256:…" } else { line })
+        .map(|line| format!("{line}\n"))
+        .collect();
     let without_time = without_key.lines().filter(|line| !line.contains(" failed in ")).map(|line| format!("{line}\n")).collect::<String>();
     insta::assert_snapshot!(without_time);
 }
@@ -150,6 +155,9 @@ fn a_dry_run_says_what_would_be_changed_and_changes_nothing() {
 fn stopped_nodes_are_started_only_where_that_is_said() {
     let bldr = Bldr::new();
     let refused = bldr.run("update:lantern--demo");
-    assert!(refused.code == 1 && refused.out.contains("it is stopped (nothing was changed); `bldr start:lantern--demo` starts it"), "{refused:?}");
+    assert!(
+        refused.code == 1 && refused.out.contains("it is stopped (nothing was changed); `bldr start:lantern--demo` starts it"),
+        "{refused:?}"
+    );
     assert_eq!(outcome(&bldr.ask("update:lantern--demo,autostart=yes"), "lantern--demo"), (0, "updated".into()));
 }

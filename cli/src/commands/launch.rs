@@ -195,7 +195,7 @@ impl<'a> PlanView<'a> {
     }
 
     fn text(&self) -> String {
-        let mut table = Table::new(["WHAT", "NAME", "", "HOW"]);
+        let mut table = Table::new(["WHAT", "NAME", "STATE", "HOW"]);
         let stack = self.stack.as_str();
         let master = self.master.as_ref().map_or("no master".into(), |master| format!("master {master}"));
         table.row(["context".into(), stack.into(), self.context.to_owned(), master]);

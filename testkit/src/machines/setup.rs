@@ -12,7 +12,6 @@ use bldr_core::{
     salt_version::SaltVersion,
     ssh_key::SshPublicKey,
 };
-use sha2::Digest;
 use std::time::Duration;
 
 /// The version of Salt on a machine that has it and says no other.
