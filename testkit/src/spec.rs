@@ -127,13 +127,14 @@ impl FleetSpec {
     /// The same as JSON, which needs no YAML reader.
     pub fn project_json(&self) -> String {
         let map = |pairs: Vec<(&str, Value)>| Value::Object(pairs.into_iter().map(|(k, v)| (k.into(), v)).collect());
-        let mut ec2 = vec![("cluster-size", Value::from(1))];
+        let mut ec2 = vec![("cluster-size", Value::from(1)), ("ami", "ami-0c0ffee0000000012".into()), ("type", "t3.small".into())];
         ec2.extend(self.shared.as_deref().map(|shared| ("master_ip", Value::from(shared))));
-        let defaults = map(vec![("aws", map(vec![("region", self.region.as_str().into()), ("ec2", map(ec2))]))]);
+        let defaults = map(vec![("salt", "3008.3".into()), ("aws", map(vec![("region", self.region.as_str().into()), ("ec2", map(ec2))]))]);
         let mut root = Object::default();
         root.set("defaults", defaults);
         for project in self.projects() {
-            root.set(&project, map(vec![("aws", Object::default().into())]));
+            let private = (project == MASTER_PROJECT).then(|| ("private-repo", Value::from("git@git.example.org:example/builder-private")));
+            root.set(&project, map([("aws", Object::default().into())].into_iter().chain(private).collect()));
         }
         Value::Object(root).to_string()
     }

@@ -269,6 +269,13 @@ impl Machines {
         Ok(())
     }
 
+    /// Makes a machine be in this state, as if somebody had done so at EC2.
+    pub fn change_state(&self, name: &str, state: InstanceState) {
+        if let Some(machine) = self.known().machines.get_mut(name) {
+            machine.state = state;
+        }
+    }
+
     /// A machine by name.
     pub fn get(&self, name: &str) -> Option<Machine> {
         self.known().machines.get(name).cloned()
