@@ -90,12 +90,10 @@ impl Team {
 
     /// The host and the private address of a stack's machine.
     async fn machine(&self, stack: &str) -> (Host, String) {
-        let (_, told, _) = self.bldr(&["stacks"]).await;
-        let stacks = told[0]["stacks"].as_array().unwrap();
-        let node = &stacks.iter().find(|found| found["name"] == stack).unwrap_or_else(|| panic!("{stacks:?}"))["nodes"][0];
         let ec2 = self.lab.ec2().await.unwrap();
-        let id = node["id"].as_str().unwrap();
-        let said = ec2.call("describe_instances", json!({"InstanceIds": [id]})).await.unwrap();
+        let filters = json!([{"Name": "tag:Cluster", "Values": [stack]}, {"Name": "instance-state-name", "Values": ["running"]}]);
+        let said = ec2.call("describe_instances", json!({"Filters": filters})).await.unwrap();
+        let id = said["Reservations"][0]["Instances"][0]["InstanceId"].as_str().unwrap();
         let private = said["Reservations"][0]["Instances"][0]["PrivateIpAddress"].as_str().unwrap().to_owned();
         (self.lab.launched(&bldr_core::fleet::Ec2Id(id.into())).unwrap(), private)
     }
