@@ -4,6 +4,7 @@ use super::{End, LockedOut, Mode, Salt, Work, salt};
 use crate::{
     address::MasterAddress,
     build_vars::BuildVars,
+    doctor::without_secrets,
     error::{PortError, PortErrorKind, PortResult},
     event::Action,
     execute::{
@@ -13,9 +14,12 @@ use crate::{
     fleet::{Evidence, HeldKey, Host, InstanceState, Node, NodeFiles, Outlook, PublicKey, Standing},
     json::Value,
     name::StackName,
-    ports::{Change, Enlistment, HighstateMode, Installation, Refreshed, Role},
-    readiness, survey,
+    ports::{Change, Enlistment, HighstateMode, Installation, Refreshed, Role, Unread},
+    readiness,
+    ssh_key::SshPublicKey,
+    survey,
 };
+use std::sync::PoisonError;
 
 /// The master that a node takes its orders from.
 struct Commander {
@@ -303,24 +307,35 @@ impl<'a> NodeUpdate<'a> {
         let refreshed = work.telling.patiently(async || setup.refresh(&host, library).await).await?;
         let private = refreshed.unread.iter().find(|unread| Some(&unread.url) == library.private.as_ref());
         if let Some(unread) = private {
-            let repository = crate::doctor::without_secrets(&unread.url);
-            let why = crate::doctor::without_secrets(&unread.why);
-            let problem = format!("its private repository {repository} cannot be read: {why}");
-            let mut found = work.locked_out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            *found = Some(LockedOut { master: self.node.name.stack().clone(), repository, why, key });
-            return Err(self.about(PortErrorKind::Refused, problem).into());
+            return Err(self.unread(unread, key).into());
         }
         if let Some(why) = &refreshed.unconfigured {
             let advice = "the template is etc-salt-master of the private repository";
             return Err(self.about(PortErrorKind::Refused, format!("its configuration stays as it was: {why}")).advise(advice).into());
         }
         self.trouble.extend(refreshed.unread.iter().map(|unread| {
-            let (url, why) = (crate::doctor::without_secrets(&unread.url), crate::doctor::without_secrets(&unread.why));
+            let (url, why) = (without_secrets(&unread.url), without_secrets(&unread.why));
             format!("{}: {url} cannot be read: {why}", self.node.name)
         }));
         self.trouble
             .extend(refreshed.unscheduled.as_ref().map(|why| format!("{}: nothing refreshes it every hour: {why}", self.node.name)));
         Ok(told(&refreshed))
+    }
+
+    /// Why the private repository cannot be read: a person has to let the master in, or something else is wrong with it.
+    fn unread(&self, unread: &Unread, key: SshPublicKey) -> PortError {
+        let (repository, why) = (without_secrets(&unread.url), without_secrets(&unread.why));
+        let error = self.about(PortErrorKind::Refused, format!("its private repository {repository} cannot be read: {why}"));
+        // GitHub says that there is no such repository to whom it does not let see it.
+        if ["ermission denied", "Repository not found"].iter().any(|sign| why.contains(sign)) {
+            let mut found = self.work.locked_out.lock().unwrap_or_else(PoisonError::into_inner);
+            *found = Some(LockedOut { master: self.node.name.stack().clone(), repository, why, key });
+            error
+        } else if why.contains("Host key verification failed") {
+            error.advise("`git-hosts` in settings.yaml names the file of the host keys that masters believe")
+        } else {
+            error.advise("`private-repo` in the project file is its address; run this again when it can be read")
+        }
     }
 
     async fn introduce(&mut self) -> Stepped {
