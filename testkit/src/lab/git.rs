@@ -32,7 +32,7 @@ repository=$(printf '%s\n' "$2" | tr -d "'")
 repository=${repository#/}
 repository=${repository%.git}
 if [ "$1" = git-upload-pack ] && [ -d "/srv/git/$repository.git" ]; then
-    case " $allowed " in *" $repository "*) exec git-upload-pack "/srv/git/$repository.git" ;; esac
+    case " $allowed " in *" $repository "*) exec git -c safe.directory="*" upload-pack "/srv/git/$repository.git" ;; esac
 fi
 echo 'ERROR: Repository not found.' >&2
 exit 1
