@@ -5,14 +5,15 @@
 mod bare;
 
 use async_trait::async_trait;
-use bare::{Bare, GIT, MASTER, NODE, host_of, wheels};
+use bare::{Bare, GIT, MASTER as MASTER_HOST, NODE, host_of, wheels};
 use bldr_core::{
+    error::PortErrorKind,
     fleet::Host,
-    ports::{Masters, Minions, Setup},
+    ports::{Change, Installation, Masters, Minions, Refreshed, Role, SaltSource, Setup},
     salt_version::SaltVersion,
     ssh_key::SshPublicKey,
 };
-use bldr_testkit::contract::setup::{Bench, Daemon, suite};
+use bldr_testkit::contract::setup::{Bench, Daemon, FORMULA, MASTER, PRIVATE, TEMPLATE, library, suite};
 use std::time::Duration;
 
 #[async_trait]
@@ -30,16 +31,16 @@ impl Bench for Bare {
         host_of(NODE)
     }
     fn master(&self) -> Host {
-        host_of(MASTER)
+        host_of(MASTER_HOST)
     }
     fn nobody(&self) -> Host {
         host_of(("harbor--nobody--1", "127.0.0.1"))
     }
-    fn salt(&self) -> (SaltVersion, bldr_core::ports::SaltSource) {
+    fn salt(&self) -> (SaltVersion, SaltSource) {
         (SaltVersion::find("3008.3").unwrap(), wheels())
     }
-    fn nowhere(&self) -> bldr_core::ports::SaltSource {
-        bldr_core::ports::SaltSource::Pip { packages: Some("/srv".into()) }
+    fn nowhere(&self) -> SaltSource {
+        SaltSource::Pip { packages: Some("/srv".into()) }
     }
     fn url(&self, repository: &str) -> String {
         self.git.url(repository)
@@ -75,4 +76,163 @@ impl Bench for Bare {
 async fn machines_over_ssh_keep_the_contract() {
     let bare = Bare::new(GIT).await;
     tokio::time::timeout(Duration::from_secs(1200), suite(&bare)).await.unwrap();
+    nobody_else_reads_what_is_secret(&bare).await;
+    the_salt_master_is_not_restarted_for_nothing(&bare).await;
+    cron_does_the_same(&bare).await;
+    a_folder_that_is_no_repository_is_kept(&bare).await;
+    a_run_that_was_killed_in_the_middle_of_git_is_no_obstacle(&bare).await;
+    a_configuration_that_salt_does_not_take_is_put_back(&bare).await;
+}
+
+async fn shell(bare: &Bare, line: &str) -> String {
+    bare.machine(&bare.master()).shell(line).await.unwrap().trim().to_owned()
+}
+
+async fn refreshed(bare: &Bare) -> Refreshed {
+    bare.setup.refresh(&bare.master(), &library(bare)).await.unwrap()
+}
+
+async fn nobody_else_reads_what_is_secret(bare: &Bare) {
+    let closed = "/opt/builder-private /var/lib/bldr/refresh /root/.ssh /etc/salt/pki/master";
+    assert_eq!(shell(bare, &format!("stat -c %a {closed}")).await, "700\n700\n700\n700");
+    assert_eq!(shell(bare, "stat -c %a /root/.ssh/id_rsa /var/lib/bldr/refresh/library").await, "600\n600");
+    let modes = bare.machine(&bare.node()).shell("stat -c %a /etc/salt /etc/salt/pki/minion /etc/salt/pki/minion/minion.p*").await.unwrap();
+    assert_eq!(modes, "755\n700\n400\n644\n");
+    assert_eq!(shell(bare, "readlink /srv/salt /srv/pillar").await, "/opt/builder-private/salt\n/opt/builder-private/pillar");
+}
+
+async fn the_salt_master_is_not_restarted_for_nothing(bare: &Bare) {
+    let pid = "systemctl show --property=MainPID --value salt-master; systemctl is-enabled salt-master";
+    let before = shell(bare, pid).await;
+    bare.git.commit(FORMULA, &[("salt/harbor/init.sls", "fourth: test.nop\n")]).await.unwrap();
+    assert_eq!(refreshed(bare).await.renewed, [bare.git.url(FORMULA)]);
+    assert_eq!(shell(bare, pid).await, before);
+}
+
+/// With the line of cron's own table, as cron would.
+async fn cron_does_the_same(bare: &Bare) {
+    bare.git.commit(FORMULA, &[("salt/harbor/init.sls", "fifth: test.nop\n")]).await.unwrap();
+    let line = "sh -c \"$(sed -n 's/^[0-9]* \\* \\* \\* \\* root //p' /etc/cron.d/bldr-refresh)\"";
+    let log = shell(bare, &format!("env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root {line}; cat /var/log/bldr-refresh.log")).await;
+    assert!(log.contains("/opt/formulas/harbor: brought up to date"), "{log}");
+    assert!(log.ends_with("2 repositories, 1 renewed, 0 unread"), "{log}");
+    assert_eq!(shell(bare, "cat /opt/formulas/harbor/salt/harbor/init.sls").await, "fifth: test.nop");
+    assert_eq!(shell(bare, "stat -c %a:%U /etc/cron.d/bldr-refresh").await, "644:root");
+    assert_eq!(refreshed(bare).await, Refreshed::default());
+}
+
+async fn a_folder_that_is_no_repository_is_kept(bare: &Bare) {
+    shell(bare, "rm -rf /opt/formulas/harbor; mkdir /opt/formulas/harbor; echo mine >/opt/formulas/harbor/notes").await;
+    assert_eq!(refreshed(bare).await.renewed, [bare.git.url(FORMULA)]);
+    assert_eq!(shell(bare, "cat /var/lib/bldr/aside/harbor.*/notes").await, "mine");
+    assert_eq!(shell(bare, "ls -A /opt/formulas; cat /opt/formulas/harbor/salt/harbor/init.sls").await, "harbor\nfifth: test.nop");
+}
+
+async fn a_run_that_was_killed_in_the_middle_of_git_is_no_obstacle(bare: &Bare) {
+    bare.git.commit(FORMULA, &[("salt/harbor/init.sls", "sixth: test.nop\n")]).await.unwrap();
+    shell(bare, "cd /opt/formulas/harbor/.git; touch bldr-busy index.lock shallow.lock HEAD.lock; mkdir /opt/formulas/.harbor.bldr-new")
+        .await;
+    assert_eq!(refreshed(bare).await, Refreshed { renewed: vec![bare.git.url(FORMULA)], ..Refreshed::default() });
+    // Marked as due, and the master still up with its old configuration.
+    shell(bare, "echo due >/var/lib/bldr/master-restart").await;
+    assert_eq!(refreshed(bare).await, Refreshed { restarted: true, ..Refreshed::default() });
+}
+
+async fn a_configuration_that_salt_does_not_take_is_put_back(bare: &Bare) {
+    let before = bare.get(&bare.master(), MASTER).await;
+    // An address that this machine does not have.
+    bare.git.commit(PRIVATE, &[("etc-salt-master", &format!("{TEMPLATE}publish_port: 4505\nret_port: 22\n"))]).await.unwrap();
+    let done = refreshed(bare).await;
+    assert!(done.unconfigured.as_deref().is_some_and(|why| why.contains("has the old one again")), "{done:?}");
+    assert_eq!((done.configured, done.restarted), (false, true));
+    assert_eq!(bare.get(&bare.master(), MASTER).await, before);
+    assert_eq!(bare.masters.read(&bare.master()).await.unwrap().silent, None);
+    // Every hour it would be down for a minute, otherwise.
+    let pid = shell(bare, "systemctl show --property=MainPID --value salt-master").await;
+    let log = shell(bare, "/usr/local/sbin/bldr-refresh hourly").await;
+    assert!(log.contains("did not answer with the new one"), "{log}");
+    assert_eq!(shell(bare, "systemctl show --property=MainPID --value salt-master").await, pid);
+}
+
+/// Packages that say what they are, and what they were told when they wanted to start something.
+const PACKAGES: &str = r#"
+mkdir -p /srv/apt; cd /srv/apt
+program() { mkdir -p "$(dirname "$1")"; printf '#!/bin/sh\necho "%s %s (Argon)"\n' "$(basename "$1")" "$2" >"$1"; chmod 755 "$1"; }
+package() {
+    mkdir -p "$1/DEBIAN"
+    printf 'Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: lab <lab@example.org>\nDescription: lab\n' "$1" "$2" >"$1/DEBIAN/control"
+    [ -z "$3" ] || printf 'Depends: %s\n' "$3" >>"$1/DEBIAN/control"
+    printf '#!/bin/sh\n/usr/sbin/policy-rc.d; echo "$?" >>/srv/policy\n' >"$1/DEBIAN/postinst"
+    chmod 755 "$1/DEBIAN/postinst"
+    dpkg-deb --build --root-owner-group "$1" "$1_$2_all.deb" >/dev/null
+    { cat "$1/DEBIAN/control"; printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "$1_$2_all.deb" "$(stat -c %s "$1_$2_all.deb")" \
+        "$(sha256sum "$1_$2_all.deb" | cut -d ' ' -f 1)"; } >>Packages
+    rm -rf "$1"
+}
+for version in 3008.30 3008.3-1 3009.1; do
+    bare=${version%-1}
+    program salt-common/usr/bin/salt-call "$bare"; package salt-common "$version" ''
+    program salt-minion/usr/bin/salt-minion "$bare"
+    mkdir -p salt-minion/lib/systemd/system
+    printf '[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n' >salt-minion/lib/systemd/system/salt-minion.service
+    package salt-minion "$version" "salt-common (= $version)"
+    for name in salt-master salt-key salt-run salt; do program "salt-master/usr/bin/$name" "$bare"; done
+    package salt-master "$version" "salt-common (= $version)"
+done
+"#;
+
+fn version(text: &str) -> SaltVersion {
+    SaltVersion::find(text).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packages_and_programs_install_salt() {
+    let bare = Bare::new(GIT).await;
+    debian_packages(&bare).await;
+    a_program_of_the_operators(&bare).await;
+}
+
+async fn debian_packages(bare: &Bare) {
+    let (node, machine) = (bare.node(), bare.machine(&bare.node()));
+    machine.shell(PACKAGES).await.unwrap();
+    let own_policy = "#!/bin/sh\nexit 0\n";
+    machine.write("/usr/sbin/policy-rc.d", own_policy.as_bytes(), 0o755).await.unwrap();
+    let wanted = |text: &str, role| {
+        let source = SaltSource::Apt { source: "deb [trusted=yes] file:/srv/apt ./".into(), key: None };
+        Installation { version: version(text), role, source }
+    };
+    let missing = bare.setup.install(&node, &wanted("3008.4", Role::Minion)).await.unwrap_err();
+    assert!(missing.kind == PortErrorKind::Refused && missing.problem.contains("3008.3-1 3008.30 3009.1"), "{missing}");
+    assert_eq!(bare.setup.install(&node, &wanted("3008.3", Role::Minion)).await.unwrap(), Change::Made);
+    assert_eq!(bare.setup.install(&node, &wanted("3008.3", Role::Minion)).await.unwrap(), Change::NotNeeded);
+    assert_eq!(machine.shell("cat /srv/policy").await.unwrap(), "101\n101\n", "nothing may start");
+    assert_eq!(machine.shell("cat /usr/sbin/policy-rc.d").await.unwrap(), own_policy);
+    assert!(!bare.is_up(&node, Daemon::Minion).await);
+    // Nobody's upgrade moves it.
+    let candidate = machine.shell("apt-cache policy salt-minion salt-common | grep Candidate").await.unwrap();
+    assert_eq!(candidate, "  Candidate: 3008.3-1\n  Candidate: 3008.3-1\n");
+
+    machine.shell("systemctl start salt-minion").await.unwrap();
+    let pid = "systemctl show --property=MainPID --value salt-minion";
+    let before = machine.shell(pid).await.unwrap();
+    assert_eq!(bare.setup.install(&node, &wanted("3009.1", Role::Master)).await.unwrap(), Change::Made);
+    assert!(bare.is_up(&node, Daemon::Minion).await, "it ran before");
+    assert_ne!(machine.shell(pid).await.unwrap(), before);
+    assert_eq!(bare.setup.install(&node, &wanted("3008.3", Role::Minion)).await.unwrap(), Change::Made, "back as well");
+    assert_eq!(machine.shell("salt-call --version").await.unwrap(), "salt-call 3008.3 (Argon)\n");
+}
+
+async fn a_program_of_the_operators(bare: &Bare) {
+    let (master, machine) = (bare.master(), bare.machine(&bare.master()));
+    let by = |text: &str| Installation { version: version("3008.3"), role: Role::Master, source: SaltSource::Script(text.into()) };
+    let error = async |text: &str| bare.setup.install(&master, &by(text)).await.unwrap_err();
+    let failed = error("#!/bin/sh\necho 'E: https://t0ken@example.org has none'; echo bye; exit 3\n").await;
+    assert!(failed.kind == PortErrorKind::Refused && failed.problem.contains("E: https://example.org has none"), "{failed}");
+    let none = error("#!/bin/sh\n").await;
+    assert!(none.problem.contains("no salt-call instead of Salt 3008.3"), "{none}");
+    let program = "#!/bin/sh\nset -eu\n[ \"$2\" = master ]\nfor name in salt-call salt-minion salt-master salt-key salt-run salt; do\n    \
+                   printf '#!/bin/sh\\necho \"%s %s\"\\n' $name \"$1\" >/usr/bin/$name\n    chmod 755 /usr/bin/$name\ndone\n";
+    assert_eq!(bare.setup.install(&master, &by(program)).await.unwrap(), Change::Made);
+    assert_eq!(bare.setup.install(&master, &by("#!/bin/sh\nexit 9\n")).await.unwrap(), Change::NotNeeded);
+    assert_eq!(machine.shell("ls /var/lib/bldr /usr/sbin/policy-rc.d 2>/dev/null || true").await.unwrap(), "/var/lib/bldr:\n");
 }

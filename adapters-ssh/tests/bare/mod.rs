@@ -42,7 +42,7 @@ impl Bare {
         let mut endpoints = HashMap::new();
         for host in &hosts {
             host.shell(WITHOUT_SALT).await.unwrap();
-            endpoints.insert(host.name().parse().unwrap(), way(lab.clone(), host.private().to_string()).await);
+            endpoints.insert(host.name().parse().unwrap(), way(&lab, host.private().to_string()).await);
         }
         // Nobody listens there.
         endpoints.insert("harbor--nobody--1".parse().unwrap(), SocketAddr::from(([127, 0, 0, 1], 1)));
@@ -70,12 +70,15 @@ impl Bare {
     }
 }
 
-/// The lab's network is not this process's: what connects here is carried to a host's SSH server.
-async fn way(lab: Arc<Lab>, address: String) -> SocketAddr {
+/// The lab's network is not this process's: what connects here is carried to a host's SSH server. It lasts as long as the lab, which
+/// must end before its runtime does: nobody else reaps its processes.
+async fn way(lab: &Arc<Lab>, address: String) -> SocketAddr {
+    let lab = Arc::downgrade(lab);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let here = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            let Some(lab) = lab.upgrade() else { return };
             let carry = format!("exec 3<>/dev/tcp/{address}/22; cat <&3 & cat >&3; kill $!");
             let mut command = lab.in_hub(std::path::Path::new("/"), "bash", &["-c", &carry], &[]);
             let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();

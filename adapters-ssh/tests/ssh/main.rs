@@ -9,6 +9,7 @@ mod lifecycle;
 mod logins;
 mod masters;
 mod nodes;
+mod rendering;
 mod scripts;
 mod server;
 mod sessions;
