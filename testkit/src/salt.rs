@@ -24,14 +24,15 @@ pub fn made_up_key(seed: &str) -> String {
     format!("-----BEGIN PUBLIC KEY-----\n{}\n{}\n-----END PUBLIC KEY-----\n", &body[..64], &body[64..])
 }
 
-/// A made-up SSH public key: it reads as one, is different for every seed, and nobody has its other half.
+/// A made-up SSH public key of this kind (`ssh-ed25519`): it reads as one, is different for every seed, and nobody has its other half.
 ///
 /// # Errors
 /// An owner's name that would be no part of such a line.
-pub fn made_up_ssh_key(seed: &str, owner: &str) -> PortResult<SshPublicKey> {
+pub fn made_up_ssh_key(kind: &str, seed: &str, owner: &str) -> PortResult<SshPublicKey> {
     // As it goes over the wire: each part behind its length.
-    let blob = [&[0, 0, 0, 11][..], b"ssh-ed25519", &[0, 0, 0, 32], &Sha256::digest(seed)].concat();
-    let line = format!("ssh-ed25519 {} {owner}", BASE64_STANDARD.encode(blob));
+    let length = u8::try_from(kind.len()).unwrap_or(u8::MAX);
+    let blob = [&[0, 0, 0, length][..], kind.as_bytes(), &[0, 0, 0, 32], &Sha256::digest(seed)].concat();
+    let line = format!("{kind} {} {owner}", BASE64_STANDARD.encode(blob));
     SshPublicKey::from_openssh(&line).ok_or_else(|| PortError::new(PortErrorKind::Malformed, owner, "no key can be called that"))
 }
 

@@ -243,7 +243,7 @@ impl Populating<'_> {
         let vars = Context::parse(&context).map(|context| BuildVars::derived(&context, &stack.node(1)).encode()).ok();
         self.machines.keep(&name, path::BUILD_VARS, vars.as_deref())?;
         // It has read its private repository before.
-        let deploy_key = salt::made_up_ssh_key(&format!("deploy {name}"), &format!("root@{name}"))?;
+        let deploy_key = salt::made_up_ssh_key("ssh-rsa", &format!("deploy {name}"), &format!("root@{name}"))?;
         self.machines.keep(&name, path::DEPLOY_KEY, Some(&format!("{deploy_key}\n")))?;
         self.machines.register_deploy_key(&deploy_key)?;
         let mut machine = self.machine(tag, 1, spec.state, address.clone());

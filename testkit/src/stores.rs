@@ -259,7 +259,7 @@ impl KeyPairs for MemoryKeyPairs {
         if !made.kept {
             *made = Made { times: made.times + 1, kept: true };
         }
-        Ok((crate::salt::made_up_ssh_key(&format!("{stack} {}", made.times), stack.as_str())?, change))
+        Ok((crate::salt::made_up_ssh_key("ssh-ed25519", &format!("{stack} {}", made.times), stack.as_str())?, change))
     }
     async fn remove(&self, stack: &StackName) -> PortResult<Change> {
         let mut all = locked(&self.0);

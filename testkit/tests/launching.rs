@@ -70,7 +70,7 @@ impl Scene {
             concurrency: Concurrency::Serial,
             autostart: false,
             source: Some(SaltSource::Pip { packages: None }),
-            library: if stack.is_master() { update::library(&projects, stack, &hosts).unwrap() } else { Library::default() },
+            library: if stack.is_master() { Library::of(&projects, stack, &hosts).unwrap() } else { Library::default() },
             join: std::time::Duration::from_secs(60),
             new: false,
         }
@@ -283,4 +283,68 @@ async fn a_sweep_removes_the_keys_of_stacks_that_are_no_more_and_none_where_the_
     let (outcome, reason) = outcome(&scene.update(&scene.of(&a).await, Some(100)).await, &a);
     assert!(outcome == Outcome::Failed && reason.as_ref().is_some_and(|reason| reason.contains("no key was removed")), "{reason:?}");
     assert_eq!(scene.held("master-server--a--1"), ["harbor--ci--1"]);
+}
+
+/// What the update of a new master comes to, whose library was changed before; once its key is registered.
+async fn updated_with(prepare: impl FnOnce(&World, &mut Update)) -> (Outcome, String, bool) {
+    let (scene, new) = (Scene::new(&["harbor--ci"]), stack("master-server--new"));
+    let key = scene.launch(&new).await.unwrap().locked_out.unwrap().key;
+    scene.world.machines.register_deploy_key(&key).unwrap();
+    let mut update = scene.of(&new).await;
+    prepare(&scene.world, &mut update);
+    let updated = scene.update(&update, None).await;
+    let (outcome, reason) = outcome(&updated, &new);
+    (outcome, reason.unwrap_or_default(), updated.locked_out.is_some())
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_masters_library_is_named() {
+    let private = |update: &Update| update.library.private.clone().unwrap();
+    let empty = updated_with(|world, update| world.machines.commit(&private(update), &[]).unwrap()).await;
+    assert!(
+        empty.1.contains("builder-private cannot be read: it is empty; `private-repo` in the project file is its address"),
+        "{empty:?}"
+    );
+    assert_eq!((empty.0, empty.2), (Outcome::Failed, false), "a key would not help");
+
+    let stranger = updated_with(|_, update| update.library.known_hosts.clear()).await;
+    assert!(stranger.1.contains("Host key verification failed.; `git-hosts` in settings.yaml"), "{stranger:?}");
+    assert!(!stranger.2, "a key would not help");
+
+    let rootless = "worker_threads: 5\n";
+    let template = updated_with(|world, update| world.machines.commit(&private(update), &[("etc-salt-master", rootless)]).unwrap()).await;
+    assert!(
+        template.0 == Outcome::Failed && template.1.contains("its configuration stays as it was") && template.1.contains("file_roots"),
+        "{template:?}"
+    );
+
+    let missing = updated_with(|_, update| update.library.formulas.push("https://git.example.org/missing/x-formula".into())).await;
+    assert_eq!(missing.0, Outcome::Failed);
+    assert!(missing.1.contains("https://git.example.org/missing/x-formula cannot be read: Repository not found"), "{missing:?}");
+}
+
+#[tokio::test]
+async fn an_alternate_that_only_one_stack_may_have_is_not_given_twice() {
+    let scene = Scene::new(&["harbor--ci"]);
+    let text = r#"{"defaults": {"aws": {"region": "x", "ec2": {"ami": "a", "type": "t", "master_ip": "10.0.0.20"}}, "aws-alt": {}},
+        "harbor": {"aws": {}, "aws-alt": {"db": {"unique": true, "ec2": {}}}}}"#;
+    let projects = bldr_core::project::Projects::from_file("p.json", bldr_core::json::parse(text).unwrap()).unwrap();
+    let fleet = survey::list(&scene.world.sources()).await.unwrap();
+    let planned = |name: &str, siblings: &[(&str, &str)]| {
+        let stack = stack(name);
+        let launch = Launch {
+            projects: &projects,
+            stack: &stack,
+            alternate: Some("db"),
+            master: None,
+            author: "ann",
+            now: bldr_core::fleet::Timestamp(0),
+        };
+        let context = |text: &str| bldr_core::context::Context::parse(text).unwrap();
+        let siblings = siblings.iter().map(|(name, text)| (name.parse().unwrap(), context(text))).collect();
+        launch::plan(&launch, &fleet, There { siblings, ..There::default() }).map(drop).map_err(|error| error.to_string())
+    };
+    let taken = [("harbor--one", r#"{"alt-config": "db"}"#)];
+    assert_eq!(planned("harbor--two", &taken), Err("the alternate 'db' is unique, and harbor--one has it".into()));
+    assert_eq!(planned("harbor--two", &[("harbor--one", r#"{"alt-config": null}"#)]), Ok(()));
 }

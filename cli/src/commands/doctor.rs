@@ -9,8 +9,8 @@ use crate::{
 use bldr_core::{
     doctor::{Check, Verdict, visit},
     name::StackName,
+    ports::Library,
     survey::{Depth, survey},
-    update::library,
 };
 use serde::Serialize;
 
@@ -30,7 +30,7 @@ pub async fn examine(wanted: Option<&StackName>, ports: &Ports, session: &Sessio
     let projects = ports.stores.shared.projects().await?;
     let fleet = survey(&ports.sources(&session.place), |_| Depth::Context).await.map_err(Exit::blind)?;
     let master = named::master(&fleet, wanted, session)?.name.clone();
-    let library = library(&projects, &master, &[]).map_err(|error| Exit::refused(error.to_string()).line("nothing was changed"))?;
+    let library = Library::of(&projects, &master, &[]).map_err(|error| Exit::refused(error.to_string()).line("nothing was changed"))?;
     let urls = library.repositories();
     let clock = || ports.stores.clock.now();
     let checks = visit(&fleet, &master, &urls, &*ports.masters, &*ports.minions, clock).await;

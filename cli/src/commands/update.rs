@@ -17,7 +17,7 @@ use bldr_core::{
     plan::Patience,
     ports::{Library, Operator},
     survey,
-    update::{self, Concurrency, LockedOut, Mode, Sweep, Update, Updated, library},
+    update::{self, Concurrency, LockedOut, Mode, Sweep, Update, Updated},
 };
 use serde::Serialize;
 
@@ -87,7 +87,7 @@ async fn its_library(stack: &StackName, ports: &Ports, session: &Session) -> Res
     let projects = ports.stores.shared.projects().await?;
     named::some_project(&projects)?;
     let hosts = session.place.git_hosts()?;
-    let library = library(&projects, stack, &hosts).map_err(|error| Exit::refused(error.to_string()).line("nothing was changed"))?;
+    let library = Library::of(&projects, stack, &hosts).map_err(|error| Exit::refused(error.to_string()).line("nothing was changed"))?;
     if library.private.is_none() {
         return Err(Exit::refused(format!("project '{}' names no `private-repo`, and a master has its template there", stack.project()))
             .line("nothing was changed"));

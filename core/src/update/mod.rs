@@ -4,7 +4,6 @@
 //! address of the master comes from a node's build vars and from nowhere else: whatever a colleague has written elsewhere meanwhile,
 //! an update moves no minion.
 
-mod library;
 mod node;
 mod salt;
 mod sweep;
@@ -21,7 +20,6 @@ use crate::{
     survey::AddressPolicy,
 };
 use futures::{StreamExt, stream};
-pub use library::library;
 use node::NodeUpdate;
 pub use salt::{Salt, salt};
 use serde::{Deserialize, Serialize};

@@ -219,7 +219,7 @@ impl Provisioning for Machines {
             stopped: None,
         };
         // As cloud-init prints it.
-        let key = salt::made_up_ssh_key(&machine.id.to_string(), &format!("root@{name}"))?;
+        let key = salt::made_up_ssh_key("ssh-ed25519", &machine.id.to_string(), &format!("root@{name}"))?;
         let printed = format!("-----BEGIN SSH HOST KEY KEYS-----\n{key}\n-----END SSH HOST KEY KEYS-----\n");
         self.keep(&name, path::CONSOLE, Some(&printed))?;
         self.put(&name, machine.clone())?;

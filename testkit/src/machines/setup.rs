@@ -198,7 +198,7 @@ impl Setup for Machines {
             Some(line) => line,
             None => {
                 let private = self.made_once(&name, path::DEPLOY_KEY_PRIVATE, || self.secret(&name, "deploy"))?;
-                let key = salt::made_up_ssh_key(&private, &format!("root@{name}"))?;
+                let key = salt::made_up_ssh_key("ssh-rsa", &private, &format!("root@{name}"))?;
                 self.made_once(&name, path::DEPLOY_KEY, || format!("{key}\n"))?
             }
         };
