@@ -117,7 +117,10 @@ while read -r kind folder url; do
         set +e
         trap - EXIT
         bring "$number" "$folder" "$url"
-        [ -e "$work/result.$number" ] || echo "$number no $(reason "$work/said.$number")" >"$work/result.$number"
+        [ -e "$work/result.$number" ] || {
+            rm -rf -- "$(beside "$folder")"
+            echo "$number no $(reason "$work/said.$number")" >"$work/result.$number"
+        }
     ) &
     # A few at a time: most of it is waiting.
     [ $((number % 8)) -ne 0 ] || wait

@@ -79,9 +79,9 @@ async fn way(lab: &Arc<Lab>, address: String) -> SocketAddr {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let Some(lab) = lab.upgrade() else { return };
-            let carry = format!("exec 3<>/dev/tcp/{address}/22; cat <&3 & cat >&3; kill $!");
+            let carry = format!("exec 3<>/dev/tcp/{address}/22; cat <&3 & exec >&3; cat; kill $!");
             let mut command = lab.in_hub(std::path::Path::new("/"), "bash", &["-c", &carry], &[]);
-            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
             let (mut from, mut to) = stream.into_split();
             let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
             tokio::spawn(async move {
@@ -89,7 +89,9 @@ async fn way(lab: &Arc<Lab>, address: String) -> SocketAddr {
                     _ = copy(&mut from, &mut stdin) => {}
                     _ = copy(&mut stdout, &mut to) => {}
                 }
-                let _ = child.kill().await;
+                // It ends by that. Killed from here it would leave what it runs to nobody.
+                drop((stdin, stdout));
+                let _ = child.wait().await;
             });
         }
     });
