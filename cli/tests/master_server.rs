@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const PROD: &str = "master-server--prod";
 const OLDEST: &str = "master-server--2001-01-01";
 
-fn outcome<'a>(ran: &'a Ran, stack: &str) -> (i32, String) {
+fn outcome(ran: &Ran, stack: &str) -> (i32, String) {
     let last: Vec<Value> = ran.json().into_iter().filter(|event| event["event"] == "run_finished").collect();
     (ran.code, last.last().unwrap_or_else(|| panic!("{ran:?}"))["outcomes"][stack].as_str().unwrap().to_owned())
 }
