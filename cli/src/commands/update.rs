@@ -34,7 +34,7 @@ pub async fn update(wanted: &request::Update, ports: &Ports, session: &mut Sessi
 /// Updates a master and the keys it holds.
 ///
 /// # Errors
-/// As [`update`].
+/// As [`update()`].
 pub async fn update_master(wanted: &request::UpdateMaster, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
     let held = Held::take(&ports.stores, session).await?;
     let ended = async {
