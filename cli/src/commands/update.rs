@@ -12,6 +12,7 @@ use crate::{
     wiring::Ports,
 };
 use bldr_core::{
+    event::Outcome,
     fleet::Fleet,
     name::StackName,
     plan::Patience,
@@ -62,7 +63,12 @@ async fn updated(wanted: &request::Update, sweep: bool, more: bool, ports: &Port
     let sweep = sweep.then_some(Sweep { sources: &sources, percent: session.place.settings.orphans, more });
     let run = run_of(session, ports.stores.clock.now());
     let work = async |operator: &dyn Operator| update::update(&update, sweep.as_ref(), &fleet, &run, &ports.of_an_update(operator)).await;
-    told(&watched(session, work).await, session)
+    let updated = watched(session, work).await;
+    if updated.report.outcomes.get(&wanted.stack) == Some(&Outcome::Updated) {
+        // A launch that was cut short in its update has come to its end.
+        ports.stores.launches.end(&wanted.stack).await?;
+    }
+    told(&updated, session)
 }
 
 /// The usual update of a stack.

@@ -12,7 +12,7 @@ use crate::{
     error::{PortError, PortErrorKind, PortResult},
     event::{Action, Event, Outcome},
     execute::telling::{Done, Stepped, Telling, Trouble},
-    fleet::{Fleet, Host, Instance, Node, Reading},
+    fleet::{Fleet, Host, Instance, InstanceState, Node, Reading},
     name::NodeName,
     ports::{Begun, Change, Expected, HostKeys, KeyPairs, Launches, Order, Provisioning, SecurityGroupId},
     ssh_key::SshPublicKey,
@@ -160,7 +160,11 @@ impl Making<'_> {
             user_data: user_data(&self.context, name),
             launch: key.fingerprint(),
         };
-        let (instance, change) = self.ports.provisioning.run(&order).await?;
+        let (mut instance, change) = self.ports.provisioning.run(&order).await?;
+        if instance.state != InstanceState::Running {
+            // It was made before, and somebody has stopped it.
+            instance = self.ports.update.power.start(&instance.id).await?;
+        }
         let node = node(name, &instance, self.run.addresses.reach(&self.plan.stack, &instance));
         let at = node.reach.as_ref().map_or_else(|| "no address".into(), ToString::to_string);
         let detail = format!("{} at {at}", instance.id);

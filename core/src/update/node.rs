@@ -16,6 +16,7 @@ use crate::{
     name::StackName,
     ports::{Change, Enlistment, HighstateMode, Installation, Refreshed, Role, Unread},
     readiness,
+    salt_version::SaltVersion,
     ssh_key::SshPublicKey,
     survey,
 };
@@ -38,6 +39,8 @@ pub(super) struct NodeUpdate<'a> {
     /// What it said of itself.
     evidence: Option<Evidence>,
     salt: Option<Salt>,
+    /// The version of Salt it has.
+    installed: Option<SaltVersion>,
     id: String,
     address: Option<MasterAddress>,
     commander: Option<Commander>,
@@ -68,6 +71,7 @@ impl<'a> NodeUpdate<'a> {
             wanted,
             evidence: None,
             salt: None,
+            installed: None,
             id: node.name.to_string(),
             address: None,
             commander: None,
@@ -111,7 +115,9 @@ impl<'a> NodeUpdate<'a> {
             }
             return Ok(());
         }
-        if matches!(self.salt, Some(Salt::Install(_))) {
+        // A machine with the right minion may lack the master's programs.
+        let lacking = self.role() == Role::Master && self.work.update.source.is_some();
+        if lacking || matches!(self.salt, Some(Salt::Install(_))) {
             self.step(Action::Install).await?;
         }
         if self.role() == Role::Master {
@@ -199,6 +205,7 @@ impl<'a> NodeUpdate<'a> {
         }
         self.evidence = Some(evidence);
         self.salt = Some(salt);
+        self.installed = outlook.version;
         let detail = said.into_iter().chain(self.due.iter().map(|due| format!("{due} would be changed"))).collect::<Vec<_>>().join(", ");
         Ok(Done { change: Change::NotNeeded, detail: (!detail.is_empty()).then_some(detail), states: None })
     }
@@ -229,7 +236,8 @@ impl<'a> NodeUpdate<'a> {
         let address = address.as_ref().map_or("", |address| address.as_str());
         let fleet = work.fleet;
         let known = fleet.master_at(address);
-        for stack in known.into_iter().chain(fleet.masters().into_iter().filter(|_| known.is_none())) {
+        let named = known.is_none() && address.parse::<std::net::IpAddr>().is_err();
+        for stack in known.into_iter().chain(fleet.masters().into_iter().filter(|_| named)) {
             let host = stack.running().and_then(Node::host);
             let Some(host) = host else {
                 if known.is_none() {
@@ -241,7 +249,8 @@ impl<'a> NodeUpdate<'a> {
             };
             let standing = work.telling.patiently(async || work.ports.masters.read(&host).await).await;
             match standing {
-                Ok(standing) if known.is_some() || evidence.trusted == Some(standing.key.fingerprint()) => {
+                // A machine that trusts nobody yet is given to the first of them; whether the name leads there is proven later.
+                Ok(standing) if known.is_some() || evidence.trusted.is_none_or(|trusted| trusted == standing.key.fingerprint()) => {
                     if let Some(why) = &standing.silent {
                         return Err(self.about(PortErrorKind::Refused, format!("its master {}: {why} (nothing was changed)", stack.name)));
                     }
@@ -288,7 +297,11 @@ impl<'a> NodeUpdate<'a> {
 
     async fn install(&mut self) -> Stepped {
         let (work, host) = (self.work, self.at()?);
-        let Some(Salt::Install(version)) = &self.salt else { return Ok(Change::NotNeeded.into()) };
+        let version = match &self.salt {
+            Some(Salt::Install(version)) => Some(version),
+            _ => self.installed.as_ref(),
+        };
+        let Some(version) = version else { return Ok(Change::NotNeeded.into()) };
         let Some(source) = work.update.source.clone() else {
             let problem = format!("it needs Salt {version}, and nobody has said where that comes from (nothing was changed)");
             let advice = "`salt:` in settings.yaml says how Salt is installed (docs/settings.md)";
@@ -296,7 +309,7 @@ impl<'a> NodeUpdate<'a> {
         };
         let wanted = Installation { version: version.clone(), role: self.role(), source };
         let change = work.telling.patiently(async || work.ports.setup.install(&host, &wanted).await).await?;
-        Ok(Done::from(change).saying(format!("Salt {version}")))
+        Ok(if change == Change::Made { Done::from(change).saying(format!("Salt {version}")) } else { change.into() })
     }
 
     /// A master's library. Where it may not read its private repository, a person has to let it in first.
