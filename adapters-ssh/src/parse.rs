@@ -31,11 +31,7 @@ pub(crate) fn node_files(answer: &Answer) -> Result<NodeFiles, SshError> {
 /// What `read.sh` says of the master it was asked about.
 pub(crate) fn outlook(answer: &Answer) -> Result<Outlook, SshError> {
     let version = answer.text("version")?.as_deref().and_then(SaltVersion::find);
-    let mut obstacles = lines(answer, "obstacles")?;
-    if version.is_none() {
-        obstacles.insert(0, "there is no salt-minion on it".into());
-    }
-    Ok(Outlook { version, obstacles })
+    Ok(Outlook { version, obstacles: lines(answer, "obstacles")? })
 }
 
 fn lines(answer: &Answer, name: &str) -> Result<Vec<String>, SshError> {

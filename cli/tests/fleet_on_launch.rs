@@ -116,7 +116,7 @@ fn private_for_all_but_its_owner(path: &Path) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_is_launched_let_in_updated_replaced_and_retired() {
     let team = Team::new().await;
-    // The first machine comes without Salt, which is installed; the others have it, as those from a team's own image.
+    // The first machines come without Salt, which is installed; the others have it, as those from a team's own image.
     let machines = Launching { kind: HostKind::Booted, without_salt: true, ..Launching::default() };
     team.lab.launches(machines.clone()).await.unwrap();
     let (code, told, _) = team.bldr(&["launch:master-server,prod"]).await;
@@ -136,8 +136,8 @@ async fn a_master_is_launched_let_in_updated_replaced_and_retired() {
     let started = "systemctl show -p MainPID --value salt-master";
     let before = first.shell(started).await.unwrap();
 
-    team.lab.launches(Launching { without_salt: false, ..machines }).await.unwrap();
     team.launched("harbor", "ci").await;
+    team.lab.launches(Launching { without_salt: false, ..machines }).await.unwrap();
     team.launched("quill", "prod").await;
     let (minion, _) = team.machine("harbor--ci").await;
     assert_eq!(minion.shell("cat /etc/highstate-ran").await.unwrap().trim(), format!("for harbor--ci--1 by {address}"));

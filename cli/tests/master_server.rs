@@ -54,6 +54,8 @@ fn a_master_is_launched_let_in_updated_replaced_and_retired() {
     assert!(bldr.read(&format!("{PROD}.pub")).contains(last["key"].as_str().unwrap()), "{last}");
     assert_eq!(outcome(&bldr.ask("update:master-server--prod"), PROD), (0, "updated".into()));
 
+    let again = bldr.run("launch:master-server,prod");
+    assert!(again.code == 3 && again.err.contains("there is a master-server--prod already"), "its launch is over: {again:?}");
     launched(&bldr, "harbor", "pr-200");
     launched(&bldr, "quill", "pr-7");
     let (held, _) = keys(&bldr, "master-server--b");
@@ -125,6 +127,7 @@ fn what_cannot_be_launched_is_refused_before_anything_is_made() {
     assert_eq!(bldr.run("stacks").out, before);
     says("destroy:harbor--pr-1 --yes", 3, "there is no harbor--pr-1");
     says("destroy:harbor--ci", 3, "nobody here to say so");
+    says("destroy:bucket--prod --yes", 3, "nothing of bucket--prod in us-east-1 but its context");
 }
 
 #[test]
@@ -156,7 +159,7 @@ fn stopped_nodes_are_started_only_where_that_is_said() {
     let bldr = Bldr::new();
     let refused = bldr.run("update:lantern--demo");
     assert!(
-        refused.code == 1 && refused.out.contains("it is stopped (nothing was changed); `bldr start:lantern--demo` starts it"),
+        refused.code == 1 && refused.out.contains("it is stopped (nothing was changed on it); `bldr start:lantern--demo` starts it"),
         "{refused:?}"
     );
     assert_eq!(outcome(&bldr.ask("update:lantern--demo,autostart=yes"), "lantern--demo"), (0, "updated".into()));

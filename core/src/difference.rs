@@ -1,7 +1,7 @@
 //! What differs on a node from being on its new master? By what it says of itself; nothing where it is there.
 
 use crate::{
-    fleet::{Evidence, InstanceState, KeyState, Node, Outlook, Reading},
+    fleet::{Evidence, InstanceState, KeyState, Node, Reading},
     ports::HighstateMode,
     readiness,
     survey::NewMaster,
@@ -60,8 +60,7 @@ pub fn of(node: &Node, master: &NewMaster, highstate: HighstateMode) -> Result<V
 }
 
 fn ready(node: &Node, evidence: &Evidence, master: &NewMaster) -> Result<(), String> {
-    let nothing = Outlook::default();
-    readiness::of(&node.name, evidence, node.outlook.as_deref().unwrap_or(&nothing), master)
+    readiness::of(&node.name, evidence, node.outlook.as_deref(), master)
 }
 
 /// What differs from what was asked for, by what the node says of itself.

@@ -72,7 +72,7 @@ pub fn removable(keys: &HeldKeys, fleet: &Fleet, percent: u32) -> Result<(), Uns
     if !fleet.stacks.values().any(|stack| !stack.name.is_master() && !stack.nodes.is_empty()) {
         return Err(Unsafe::NoFleet { region: fleet.region.clone() });
     }
-    let too_many = orphans > 1 && (orphans as u128) * 100 > (held as u128) * u128::from(percent);
+    let too_many = (orphans > 1 || percent == 0) && (orphans as u128) * 100 > (held as u128) * u128::from(percent);
     if too_many { Err(Unsafe::TooMany { orphans, held, percent }) } else { Ok(()) }
 }
 

@@ -7,22 +7,27 @@ use crate::{
 };
 use std::cmp::Ordering;
 
-/// Whether a node could be switched to a master now.
+/// Whether a node could be switched to a master now. The outlook is what it said of that master, where it was asked.
 ///
 /// # Errors
-/// Why not, and what to do about it: something on the node stands in the way, its Salt is newer than the master's, its id is
+/// Why not, and what to do about it: something on the node stands in the way, it has no Salt, its Salt is newer than the master's, its id is
 /// none, the master holds another key under its id or has rejected its own.
-pub fn of(node: &NodeName, evidence: &Evidence, outlook: &Outlook, master: &NewMaster) -> Result<(), String> {
-    if let Some(obstacle) = outlook.obstacles.first() {
-        return Err(format!("{node}: {}", outlook.obstacles[1..].iter().fold(obstacle.clone(), |all, next| format!("{all}; {next}"))));
-    }
-    if let (Some(minion), Some(its)) = (&outlook.version, &master.standing.version)
-        && minion.compared(its) == Ordering::Greater
-    {
-        return Err(format!(
-            "{node}: its Salt ({minion}) is newer than that of {} ({its}), and a master must not be older than its minions; update the master first",
-            master.stack
-        ));
+pub fn of(node: &NodeName, evidence: &Evidence, outlook: Option<&Outlook>, master: &NewMaster) -> Result<(), String> {
+    if let Some(outlook) = outlook {
+        if let Some(obstacle) = outlook.obstacles.first() {
+            return Err(format!("{node}: {}", outlook.obstacles[1..].iter().fold(obstacle.clone(), |all, next| format!("{all}; {next}"))));
+        }
+        if outlook.version.is_none() {
+            return Err(format!("{node}: there is no salt-minion on it; `bldr update:{}` installs it", node.stack()));
+        }
+        if let (Some(minion), Some(its)) = (&outlook.version, &master.standing.version)
+            && minion.compared(its) == Ordering::Greater
+        {
+            return Err(format!(
+                "{node}: its Salt ({minion}) is newer than that of {} ({its}), and a master must not be older than its minions; update the master first",
+                master.stack
+            ));
+        }
     }
     let (Some(id), Some(key)) = (&evidence.minion_id, evidence.minion_key) else {
         return Err(format!("{node}: there is no minion key on it: salt-minion has never run there; start it once"));
@@ -70,7 +75,7 @@ mod tests {
         let master = NewMaster { stack, host, address, peers: Vec::new(), standing };
         let judged = |id: &str| {
             let files = NodeFiles { minion_id: Some(id.into()), minion_key: Some(key.into()), ..NodeFiles::default() };
-            of(&"harbor--ci--1".parse().unwrap(), &survey::evidence(&files), &Outlook::default(), &master)
+            of(&"harbor--ci--1".parse().unwrap(), &survey::evidence(&files), None, &master)
         };
         for id in ["../../etc/cron.d/x", ".hidden", "", "a,b", "a b", "a*", "a\nb"] {
             assert!(judged(id).unwrap_err().contains("its minion id"), "{id:?}");

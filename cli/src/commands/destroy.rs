@@ -15,7 +15,7 @@ use bldr_core::{
     fleet::{Fleet, Node},
     launch::{self, Destruction},
     name::StackName,
-    ports::{Belongings, Operator},
+    ports::{Begun, Belongings, Operator},
 };
 
 /// Destroys a stack.
@@ -26,7 +26,9 @@ use bldr_core::{
 pub async fn destroy(stack: &StackName, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
     let held = Held::take(&ports.stores, session).await?;
     let ended = async {
-        if stack.is_master() {
+        let machine = ports.provisioning.found(stack).await.map_err(Exit::blind)?.instances.len();
+        // Nobody takes orders from what has no machine.
+        if stack.is_master() && machine > 0 {
             retire::unneeded(stack, ports, session).await?;
         }
         gone(stack, ports, session).await
@@ -43,12 +45,18 @@ pub(super) async fn gone(stack: &StackName, ports: &Ports, session: &mut Session
         Err(error) if error.kind == PortErrorKind::NotFound => None,
         answer => Some(answer.map_err(Exit::blind)?.revision),
     };
-    if found.is_empty() && context.is_none() {
+    let begun = ports.stores.launches.begun(stack).await?;
+    if found.is_empty() && begun.is_none() {
         named::stack(&fleet, stack)?;
+        let problem = format!("there is nothing of {stack} in {} but its context, and bldr has not begun to make it here", fleet.region);
+        return Err(Exit::refused(problem).line("nothing was changed; it may be in another region, or have no machines at all"));
     }
     let nodes = own(stack, &fleet, &found)?;
+    // Killed after this, the same goes on, whatever is left by then.
+    let mark = begun.unwrap_or_else(|| Begun { stack: stack.clone(), alternate: None, at: ports.stores.clock.now() });
     let what = format!("{} of {stack}, its security group, its key pair and its context", machines(found.instances.len()));
     session.terminal.type_out(stack.as_str(), &format!("This removes {what}."))?;
+    ports.stores.launches.begin(&mark).await?;
     let run = run_of(session, ports.stores.clock.now());
     let destruction = Destruction { stack, nodes: &nodes, context: context.as_ref() };
     let work = async |operator: &dyn Operator| launch::destroy(&destruction, &run, &ports.of_a_launch(operator)).await;

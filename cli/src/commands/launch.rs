@@ -16,7 +16,7 @@ use crate::{
 use bldr_core::{
     address::MasterAddress,
     context::Context,
-    error::{PortErrorKind, PortResult},
+    error::PortErrorKind,
     fleet::{ContextFacts, Fleet, Node},
     launch::{self, Launch, LaunchError, LaunchPlan, Refusal, There},
     name::{ProjectName, StackName},
@@ -75,7 +75,7 @@ async fn planned(wanted: &request::Launch, ports: &Ports, session: &Session) -> 
         },
         begun: ports.stores.launches.begun(stack).await?,
         belongings: ports.provisioning.found(stack).await.map_err(Exit::blind)?,
-        siblings: if unique { siblings(stack, &fleet, contexts).await.map_err(Exit::blind)? } else { Vec::new() },
+        siblings: if unique { siblings(stack, &fleet, contexts).await? } else { Vec::new() },
     };
     let plan = launch::plan(&launch, &fleet, there).map_err(|error| refused(error, &projects))?;
     reachable_master(&plan, &fleet)?;
@@ -92,12 +92,19 @@ fn master(stack: &StackName, fleet: &Fleet, projects: &Projects, session: &Sessi
 }
 
 /// The contexts of the other stacks of its project.
-async fn siblings(stack: &StackName, fleet: &Fleet, contexts: &dyn ContextStore) -> PortResult<Vec<(StackName, Context)>> {
+///
+/// # Errors
+/// One that cannot be read may have the alternate.
+async fn siblings(stack: &StackName, fleet: &Fleet, contexts: &dyn ContextStore) -> Result<Vec<(StackName, Context)>, Exit> {
     let mut found = Vec::new();
     for name in fleet.stacks.keys().filter(|name| *name != stack && name.project() == stack.project()) {
         match contexts.load(name).await {
             Err(error) if error.kind == PortErrorKind::NotFound => {}
-            answer => found.extend(Context::parse(&answer?.text).ok().map(|context| (name.clone(), context))),
+            answer => {
+                let text = answer.map_err(Exit::blind)?.text;
+                let unread = |error| Exit::refused(format!("{name}: its context cannot be read, and it may have that alternate: {error}"));
+                found.push((name.clone(), Context::parse(&text).map_err(unread)?));
+            }
         }
     }
     Ok(found)
@@ -130,8 +137,11 @@ fn refused(refusal: Refusal, projects: &Projects) -> Exit {
     let exit = Exit::refused(refusal.to_string());
     match refusal {
         Refusal::Exists(stack) => exit.line(format!("nothing was changed; `bldr update:{stack}` brings it up to date")),
-        Refusal::Elsewhere { stack, .. } => {
-            exit.line(format!("nothing was made; `bldr destroy:{stack}` removes what there is of it, if that is nobody's"))
+        Refusal::Elsewhere { stack, .. } => exit.line(format!(
+            "nothing was made; AWS_REGION or `region` names another region? `bldr context.show:{stack}` shows what is stored"
+        )),
+        Refusal::OtherAlternate { .. } => {
+            exit.line("nothing more was made; the same as before goes on with it, `bldr destroy:STACK` removes what there is")
         }
         Refusal::Foreign(stack, _) => exit.line(format!("nothing was made; `bldr stacks` shows {stack}")),
         Refusal::Project(LaunchError::NoProject(project)) => {

@@ -94,6 +94,7 @@ async fn its_library(stack: &StackName, ports: &Ports, session: &Session) -> Res
     named::some_project(&projects)?;
     let hosts = session.place.git_hosts()?;
     let library = Library::of(&projects, stack, &hosts).map_err(|error| Exit::refused(error.to_string()).line("nothing was changed"))?;
+    library.shelves().map_err(|error| Exit::refused(error.to_string()).line("nothing was changed"))?;
     if library.private.is_none() {
         return Err(Exit::refused(format!("project '{}' names no `private-repo`, and a master has its template there", stack.project()))
             .line("nothing was changed"));

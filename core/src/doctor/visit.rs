@@ -78,7 +78,7 @@ async fn asked(network: String, node: &Node, master: &NewMaster, minions: &dyn M
             let advice = error.advice.clone().unwrap_or_else(|| "run this again".into());
             Check::warning(about, format!("{} could not be asked: {}", node.name, error.problem), advice)
         }
-        Ok((files, outlook)) => match readiness::of(&node.name, &survey::evidence(&files), &outlook, master) {
+        Ok((files, outlook)) => match readiness::of(&node.name, &survey::evidence(&files), Some(&outlook), master) {
             Ok(()) => Check::ok(about, format!("{} reaches it, and could join", node.name)),
             Err(why) => {
                 Check::no(about, why, "its security group and routes have to let minions in at 4505 and 4506, unless that says other")

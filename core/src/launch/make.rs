@@ -61,7 +61,10 @@ pub async fn launch(plan: &LaunchPlan, update: &Update, fleet: &Fleet, run: &Run
         }
     };
     let end = match end {
-        End::Done(said) => ports.launches.end(&plan.stack).await.map_or_else(|error| End::Failed(error.to_string()), |()| End::Done(said)),
+        end @ (End::Done(_) | End::Masterless) => match ports.launches.end(&plan.stack).await {
+            Ok(()) => end,
+            Err(error) => End::Failed(error.to_string()),
+        },
         end => end,
     };
     let (outcome, reason) = end.told(Outcome::Launched);
@@ -87,6 +90,9 @@ impl Making<'_> {
     /// Its nodes, let in to.
     async fn made(mut self) -> Result<Vec<(Node, Host)>, End> {
         let plan = self.plan;
+        if self.telling.interrupted() {
+            return Err(End::Interrupted);
+        }
         let begun = Begun { stack: plan.stack.clone(), alternate: plan.alternate.clone(), at: self.ports.update.clock.now() };
         // Before anything is made: what there is from now on is known to be unfinished.
         self.ports.launches.begin(&begun).await.map_err(|error| End::Failed(format!("{error} (nothing was made)")))?;
@@ -166,6 +172,10 @@ impl Making<'_> {
             instance = self.ports.update.power.start(&instance.id).await?;
         }
         let node = node(name, &instance, self.run.addresses.reach(&self.plan.stack, &instance));
+        if let (Change::Made, Some(host)) = (change, node.host()) {
+            // Whoever had its address before had other keys.
+            self.ports.host_keys.forget(&host).await?;
+        }
         let at = node.reach.as_ref().map_or_else(|| "no address".into(), ToString::to_string);
         let detail = format!("{} at {at}", instance.id);
         *made = Some(node);

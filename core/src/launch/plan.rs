@@ -106,7 +106,10 @@ pub fn plan(launch: &Launch<'_>, fleet: &Fleet, there: There) -> Result<LaunchPl
     let machines = nodes.iter().map(|node| Ok((*node, launch.machine(*node)?))).collect::<Result<BTreeMap<_, _>, LaunchError>>()?;
     let open = launch.ports()?;
     let fresh = launch.context()?;
-    if let Some(begun) = &there.begun
+    // Where nothing came of it, it is as if it had not begun.
+    let begun = there.begun.as_ref().filter(|_| there.context.is_some() || !there.belongings.is_empty());
+    let unfinished = begun.is_some();
+    if let Some(begun) = begun
         && begun.alternate != wanted
     {
         let named = |alternate: &Option<String>| alternate.as_ref().map_or("no alternate".into(), |name| format!("the alternate '{name}'"));
@@ -135,7 +138,16 @@ pub fn plan(launch: &Launch<'_>, fleet: &Fleet, there: There) -> Result<LaunchPl
         open,
         found: there.belongings,
     };
-    if there.begun.is_none() {
+    if !unfinished {
+        let named = |context: &Context| context.as_object().get("alt-config").and_then(Value::as_string);
+        if plan.stored.is_some()
+            && !plan.found.is_empty()
+            && launch.alternate.is_some()
+            && named(&plan.context) != named(&launch.context()?)
+        {
+            let shown = |name: Option<String>| name.map_or("no alternate".into(), |name| format!("the alternate '{name}'"));
+            return Err(Refusal::OtherAlternate { was: shown(named(&plan.context)), wanted: shown(plan.alternate.clone()) });
+        }
         if plan.machines.keys().all(|node| plan.has(*node)) {
             return Err(Refusal::Exists(stack.clone()));
         }

@@ -44,8 +44,9 @@ pub async fn destroy(what: &Destruction<'_>, run: &Run, ports: &Ports<'_>) -> Ru
 }
 
 async fn removed(what: &Destruction<'_>, ports: &Ports<'_>) -> Stepped {
-    let found = ports.provisioning.remove(what.stack).await?;
+    // Before the machines: who comes after a kill does not know their addresses any more.
     forgotten(what, ports).await?;
+    let found = ports.provisioning.remove(what.stack).await?;
     let own = ports.key_pairs.remove(what.stack).await?;
     let change = if found.is_empty() && own == Change::NotNeeded { Change::NotNeeded } else { Change::Made };
     let machines = match found.instances.len() {

@@ -1,9 +1,10 @@
 //! How is one node brought up to date? Its steps in order, up to the first that fails.
 
-use super::{End, LockedOut, Mode, Salt, Work, salt};
+mod examine;
+
+use super::{End, LockedOut, Mode, Salt, Work};
 use crate::{
     address::MasterAddress,
-    build_vars::BuildVars,
     doctor::without_secrets,
     error::{PortError, PortErrorKind, PortResult},
     event::Action,
@@ -11,14 +12,11 @@ use crate::{
         joining::{Asked, Joining},
         telling::{Done, Failed, Stepped, Trouble},
     },
-    fleet::{Evidence, HeldKey, Host, InstanceState, Node, NodeFiles, Outlook, PublicKey, Standing},
-    json::Value,
+    fleet::{Evidence, HeldKey, Host, InstanceState, Node, PublicKey, Standing},
     name::StackName,
     ports::{Change, Enlistment, HighstateMode, Installation, Refreshed, Role, Unread},
-    readiness,
     salt_version::SaltVersion,
     ssh_key::SshPublicKey,
-    survey,
 };
 use std::sync::PoisonError;
 
@@ -165,7 +163,7 @@ impl<'a> NodeUpdate<'a> {
     async fn start(&mut self) -> Stepped {
         let (ports, stack) = (self.work.ports, self.node.name.stack());
         if !self.work.update.autostart || self.work.update.mode == Mode::DryRun {
-            let problem = self.about(PortErrorKind::Refused, format!("it is {} (nothing was changed)", self.node.state));
+            let problem = self.about(PortErrorKind::Refused, format!("it is {} (nothing was changed on it)", self.node.state));
             return Err(problem.advise(format!("`bldr start:{stack}` starts it, and so does autostart=yes")).into());
         }
         ports.sleepers.forget(&self.node.name).await?;
@@ -174,125 +172,10 @@ impl<'a> NodeUpdate<'a> {
         let address = address.ok_or_else(|| self.about(PortErrorKind::Unreachable, "it was started and has no address to connect to"))?;
         let started = Done::from(Change::Made).saying(format!("at {address}"));
         let host = Host { node: self.node.name.clone(), address };
-        ports.setup.first_start(&host, survey::FIRST_START).await?;
+        // Its first start is long ago, and however that went is no reason now: it only has to let us in.
+        self.work.telling.again_after(&[5; 60], async || ports.minions.read(&host).await).await?;
         self.host = Some(host);
         Ok(started)
-    }
-
-    async fn examine(&mut self) -> Stepped {
-        let (work, host) = (self.work, self.at()?);
-        let files = work.telling.patiently(async || work.ports.minions.read(&host).await).await?;
-        let address = self.named(&files)?;
-        let (files, outlook) = work.telling.patiently(async || work.ports.minions.examine(&host, &address).await).await?;
-        let evidence = survey::evidence(&files);
-        if evidence.unconfirmed {
-            let problem = "a switch to another master waits to be confirmed, or puts itself back (nothing was changed)";
-            let advice = format!("`bldr master.status:{}` says which master that is; run its re-mastering again", self.node.name.stack());
-            return Err(self.about(PortErrorKind::Conflict, problem).advise(advice).into());
-        }
-        self.address = Some(address);
-        if self.role() == Role::Minion {
-            self.find_commander(&evidence, &outlook).await?;
-        }
-        let master = self.commander.as_ref().and_then(|commander| commander.standing.version.as_ref());
-        let salt = salt(outlook.version.as_ref(), self.wanted, master).map_err(|why| self.about(PortErrorKind::Refused, why))?;
-        let said = match (&salt, &outlook.version) {
-            (Salt::Newer, Some(version)) => Some(format!("Salt {version} is newer than its context wants, and stays")),
-            _ => None,
-        };
-        if work.update.mode == Mode::DryRun {
-            self.due = self.found_due(&salt, &evidence);
-        }
-        self.evidence = Some(evidence);
-        self.salt = Some(salt);
-        self.installed = outlook.version;
-        let detail = said.into_iter().chain(self.due.iter().map(|due| format!("{due} would be changed"))).collect::<Vec<_>>().join(", ");
-        Ok(Done { change: Change::NotNeeded, detail: (!detail.is_empty()).then_some(detail), states: None })
-    }
-
-    /// The address that the node's build vars name as its master's. A master is its own.
-    fn named(&mut self, files: &NodeFiles) -> PortResult<MasterAddress> {
-        let fix = || format!("`bldr buildvars.fix:{}` regenerates them", self.node.name.stack());
-        let malformed = |problem: String| self.about(PortErrorKind::Malformed, problem).advise(fix());
-        let encoded = files.build_vars.as_deref().ok_or_else(|| malformed("it has no build vars".into()))?;
-        let vars = BuildVars::decode(encoded).and_then(|vars| vars.check().map(|()| vars)).map_err(|error| malformed(error.to_string()))?;
-        let id = vars.as_object().get("nodename").and_then(Value::as_string).filter(|name| readiness::is_plain(name));
-        let named = vars.master();
-        if self.role() == Role::Master {
-            // Old ones name the loopback, or whoever was in charge when they were launched.
-            let own = self.node.private.as_ref().and_then(|address| address.as_str().parse().ok());
-            let own = own.or(named).ok_or_else(|| malformed("neither EC2 nor its build vars name an address of it".into()))?;
-            self.id = id.unwrap_or_else(|| self.id.clone());
-            return Ok(own);
-        }
-        let named = named.ok_or_else(|| malformed("its build vars name no master, or several".into()))?;
-        self.id = id.unwrap_or_else(|| self.id.clone());
-        Ok(named)
-    }
-
-    /// Looks for the master at that address; where it is a name, for the one whose key the minion trusts.
-    async fn find_commander(&mut self, evidence: &Evidence, outlook: &Outlook) -> PortResult<()> {
-        let (work, address) = (self.work, self.address.clone());
-        let address = address.as_ref().map_or("", |address| address.as_str());
-        let fleet = work.fleet;
-        let known = fleet.master_at(address);
-        let named = known.is_none() && address.parse::<std::net::IpAddr>().is_err();
-        for stack in known.into_iter().chain(fleet.masters().into_iter().filter(|_| named)) {
-            let host = stack.running().and_then(Node::host);
-            let Some(host) = host else {
-                if known.is_none() {
-                    continue;
-                }
-                let state = stack.state().map_or_else(|| "without a machine".into(), |state| state.to_string());
-                let problem = self.about(PortErrorKind::Refused, format!("its master {} is {state} (nothing was changed)", stack.name));
-                return Err(problem.advise(format!("`bldr start:{}` starts it", stack.name)));
-            };
-            let standing = work.telling.patiently(async || work.ports.masters.read(&host).await).await;
-            match standing {
-                // A machine that trusts nobody yet is given to the first of them; whether the name leads there is proven later.
-                Ok(standing) if known.is_some() || evidence.trusted.is_none_or(|trusted| trusted == standing.key.fingerprint()) => {
-                    if let Some(why) = &standing.silent {
-                        return Err(self.about(PortErrorKind::Refused, format!("its master {}: {why} (nothing was changed)", stack.name)));
-                    }
-                    if let Some(obstacle) = outlook.obstacles.first() {
-                        return Err(self.about(PortErrorKind::Refused, format!("{obstacle} (nothing was changed)")));
-                    }
-                    self.commander = Some(Commander { name: stack.name.clone(), host, standing });
-                    return Ok(());
-                }
-                Err(error) if known.is_some() => return Err(error),
-                _ => {}
-            }
-        }
-        let problem = format!("its build vars name {address} as its master, and no master of {} has that address", fleet.region);
-        let advice = format!("`bldr master.remaster:{},MASTER` moves it to one that is there", self.node.name.stack());
-        Err(self.about(PortErrorKind::NotFound, problem).advise(advice))
-    }
-
-    /// What would be done about it, for a dry run.
-    fn found_due(&self, salt: &Salt, evidence: &Evidence) -> Vec<String> {
-        let mut due = Vec::new();
-        if let Salt::Install(version) = salt {
-            due.push(format!("its Salt (to {version})"));
-        }
-        let address = self.address.as_ref().map(MasterAddress::as_str);
-        if evidence.configured.as_deref() != address {
-            due.push("the master in its configuration".into());
-        }
-        if evidence.minion_id.as_deref() != Some(&*self.id) {
-            due.push("its minion's id".into());
-        }
-        if let Some(commander) = &self.commander {
-            if evidence.trusted != Some(commander.standing.key.fingerprint()) {
-                due.push("the key it trusts".into());
-            }
-            let held = commander.standing.keys.under(&self.id);
-            let accepted = |held: &HeldKey| held.state == crate::fleet::KeyState::Accepted && Some(held.key) == evidence.minion_key;
-            if !held.iter().any(accepted) {
-                due.push(format!("its key on {}", commander.name));
-            }
-        }
-        due
     }
 
     async fn install(&mut self) -> Stepped {
@@ -303,7 +186,7 @@ impl<'a> NodeUpdate<'a> {
         };
         let Some(version) = version else { return Ok(Change::NotNeeded.into()) };
         let Some(source) = work.update.source.clone() else {
-            let problem = format!("it needs Salt {version}, and nobody has said where that comes from (nothing was changed)");
+            let problem = format!("it needs Salt {version}, and nobody has said where that comes from (nothing was changed on it)");
             let advice = "`salt:` in settings.yaml says how Salt is installed (docs/settings.md)";
             return Err(self.about(PortErrorKind::Refused, problem).advise(advice).into());
         };

@@ -27,6 +27,9 @@ pub fn salt(installed: Option<&SaltVersion>, wanted: Option<&str>, master: Optio
         };
     };
     match installed {
+        Some(installed) if master.is_some_and(|master| installed.compared(master) == Ordering::Greater) => {
+            return Err(format!("it has Salt {installed}, newer than its master's: a minion must not be newer; update the master first"));
+        }
         Some(installed) if installed.is_of(&wanted) => return Ok(Salt::Right),
         Some(installed) if installed.compared(&wanted) == Ordering::Greater => return Ok(Salt::Newer),
         _ => {}
@@ -35,6 +38,8 @@ pub fn salt(installed: Option<&SaltVersion>, wanted: Option<&str>, master: Optio
         Some(master) if wanted.compared(master) == Ordering::Greater && !master.is_of(&wanted) => {
             Err(format!("its context wants Salt {wanted} and its master has {master}: a minion must not be newer; update the master first"))
         }
+        // A series is no version that anybody could install; its master's is one of it.
+        Some(master) if *master != wanted && master.is_of(&wanted) => Ok(Salt::Install(master.clone())),
         _ => Ok(Salt::Install(wanted)),
     }
 }
@@ -58,14 +63,15 @@ mod tests {
         assert_eq!(of("3007.1", "3008.3", "3008.10"), Ok(Salt::Install(version("3008.3"))));
         assert_eq!(of("3008.3", "3008.3", ""), Ok(Salt::Right));
         assert_eq!(of("3008.3", "3008", "3008.3"), Ok(Salt::Right));
-        assert_eq!(of("3007.1", "3008", "3008.3"), Ok(Salt::Install(version("3008"))), "the master is of that series");
+        assert_eq!(of("3007.1", "3008", "3008.3"), Ok(Salt::Install(version("3008.3"))), "the master is of that series");
         assert_eq!(of("3008.3", "", ""), Ok(Salt::Right));
         assert!(of("", "", "3008.3").is_err());
     }
 
     #[test]
     fn nothing_is_downgraded_and_no_minion_passes_its_master() {
-        assert_eq!(of("3008.10", "3008.3", "3007.1"), Ok(Salt::Newer));
+        assert_eq!(of("3008.10", "3008.3", "3008.10"), Ok(Salt::Newer));
+        assert!(of("3008.10", "3008.3", "3007.1").unwrap_err().contains("update the master first"));
         assert!(of("3006.1", "3008.3", "3008.2").unwrap_err().contains("update the master first"));
         assert!(of("", "3009", "3008.3").is_err());
     }

@@ -73,7 +73,7 @@ impl StackRun<'_> {
             let fix = format!("'buildvars.fix:{}' regenerates them", self.stack);
             return Err(PortError::new(PortErrorKind::Malformed, subject(), problem.to_string()).advise(fix).into());
         }
-        readiness::of(&host.node, &evidence, &outlook, master).map_err(|why| {
+        readiness::of(&host.node, &evidence, Some(&outlook), master).map_err(|why| {
             let why = why.strip_prefix(&format!("{}: ", host.node)).map_or(why.clone(), Into::into);
             PortError::new(PortErrorKind::Refused, subject(), why)
         })?;
