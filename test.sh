@@ -78,7 +78,7 @@ part() {
 
 shell_scripts() {
     local scripts
-    mapfile -t scripts < <(git ls-files -- '*.sh' bldr .ci/run testkit/lab/systemctl testkit/lab/salt-call)
+    mapfile -t scripts < <(git ls-files -- '*.sh' bldr .ci/run testkit/lab/systemctl testkit/lab/salt-call testkit/lab/cloud/cloud-init)
     shellcheck --external-sources "${scripts[@]}"
 }
 

@@ -147,7 +147,7 @@ impl Failure {
             }
             Self::NotEc2 { .. } => "check AWS_ENDPOINT_URL and the proxy".to_owned(),
             Self::ServerFault { .. } => "run it again in a while; https://health.aws.amazon.com says what AWS knows".to_owned(),
-            Self::NeverUp { .. } => "mend what it says, then launch anew: EC2 answers the same order with the same machine".to_owned(),
+            Self::NeverUp { .. } => "mend what it says, then run the same again".to_owned(),
             Self::Provisioning(refusal) => refusal.advice().to_owned(),
             Self::Stuck { .. } | Self::FellBack { .. } => "see what the EC2 console says of it, then run the same again".to_owned(),
             Self::Refused { .. } | Self::Malformed(_) | Self::NoSuchInstance | Self::NotOurs | Self::Gone { .. } => return None,

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use aws_sdk_ec2::types::{Instance as Theirs, InstanceStateName};
 use bldr_core::fleet::{Ec2Id, Instance, InstanceState, Timestamp};
+use jiff::{civil::DateTime, tz::TimeZone};
 
 /// The tag that bldr and builder set; it wins.
 pub(crate) const CLUSTER: &str = "Cluster";
@@ -26,7 +27,16 @@ pub(crate) fn ours(theirs: &Theirs) -> Result<Option<Instance>, Failure> {
         private: theirs.private_ip_address().and_then(|a| a.parse().ok()),
         public: theirs.public_ip_address().and_then(|a| a.parse().ok()),
         launched: Timestamp(launched.ok_or_else(|| Failure::Malformed(format!("{id} without a launch time")))?),
+        stopped: theirs.state_transition_reason().and_then(stopped),
     }))
+}
+
+/// The time in `User initiated (2026-11-22 12:00:00 GMT)`, which is all that EC2 says of when a machine was stopped.
+fn stopped(reason: &str) -> Option<Timestamp> {
+    let (_, time) = reason.split_once('(')?;
+    let time = time.split_once(" GMT)").or_else(|| time.split_once(" UTC)"))?.0;
+    let time = DateTime::strptime("%Y-%m-%d %H:%M:%S", time).ok()?.to_zoned(TimeZone::UTC).ok()?;
+    Some(Timestamp(time.timestamp().as_millisecond()))
 }
 
 fn state(theirs: &Theirs, id: &str) -> Result<InstanceState, Failure> {
@@ -46,7 +56,7 @@ fn state(theirs: &Theirs, id: &str) -> Result<InstanceState, Failure> {
 mod tests {
     use super::*;
     use aws_sdk_ec2::{
-        primitives::DateTime,
+        primitives::DateTime as TheirTime,
         types::{InstanceState as TheirState, Tag},
     };
 
@@ -56,7 +66,7 @@ mod tests {
             .instance_id("i-1")
             .set_tags(Some(tags))
             .state(TheirState::builder().name(InstanceStateName::Running).build())
-            .launch_time(DateTime::from_millis(1_700_000_000_123))
+            .launch_time(TheirTime::from_millis(1_700_000_000_123))
     }
 
     #[test]
@@ -78,6 +88,16 @@ mod tests {
         let instance = ours(&theirs).unwrap().unwrap();
         assert_eq!((instance.private, instance.public), (None, None));
         assert_eq!((instance.node_tag.as_deref(), instance.launched), (Some("2"), Timestamp(1_700_000_000_123)));
+    }
+
+    #[test]
+    fn when_it_was_stopped_is_read_from_ec2s_sentence() {
+        let at = |reason: &str| ours(&tagged(&[(CLUSTER, "a--b")]).state_transition_reason(reason).build()).unwrap().unwrap().stopped;
+        assert_eq!(at("User initiated (2023-11-14 22:13:20 GMT)"), Some(Timestamp(1_700_000_000_000)));
+        assert_eq!(at("User initiated (2023-11-14 22:13:20 UTC)"), Some(Timestamp(1_700_000_000_000)));
+        for unknown in ["", "Server.SpotInstanceTermination", "User initiated (yesterday GMT)"] {
+            assert_eq!(at(unknown), None, "{unknown}");
+        }
     }
 
     #[test]

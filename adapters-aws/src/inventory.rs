@@ -5,7 +5,7 @@ use crate::{
     failure::Failure,
     instance::{CLOUDFORMATION, CLUSTER, ours},
 };
-use aws_sdk_ec2::types::{Filter, Reservation};
+use aws_sdk_ec2::types::{Filter, Instance as Theirs, Reservation};
 use bldr_core::{
     error::PortResult,
     fleet::{Instance, InstanceState},
@@ -34,7 +34,7 @@ impl Inventory for Ec2Inventory {
 impl Ec2Inventory {
     async fn all(&self) -> Result<Vec<Instance>, Failure> {
         // The values of one filter are alternatives: either tag will do.
-        listed(&self.0, Filter::builder().name("tag-key").values(CLUSTER).values(CLOUDFORMATION).build(), &ALIVE).await
+        listed(&self.0, Filter::builder().name("tag-key").values(CLUSTER).values(CLOUDFORMATION).build(), &ALIVE, |_| true).await
     }
 }
 
@@ -42,8 +42,13 @@ impl Ec2Inventory {
 pub(crate) const ALIVE: [InstanceState; 4] =
     [InstanceState::Pending, InstanceState::Running, InstanceState::Stopping, InstanceState::Stopped];
 
-/// Every instance that has these tags and is in one of these states, by id; all pages or an error.
-pub(crate) async fn listed(ec2: &Ec2, tagged: Filter, states: &[InstanceState]) -> Result<Vec<Instance>, Failure> {
+/// Every instance that has these tags, is in one of these states and is meant, by id; all pages or an error.
+pub(crate) async fn listed(
+    ec2: &Ec2,
+    tagged: Filter,
+    states: &[InstanceState],
+    meant: impl Fn(&Theirs) -> bool,
+) -> Result<Vec<Instance>, Failure> {
     let in_state = states.iter().fold(Filter::builder().name("instance-state-name"), |f, s| f.values(s.to_string())).build();
     let mut pages = ec2.client.describe_instances().filters(tagged).filters(in_state).into_paginator().page_size(PAGE).send();
 
@@ -52,7 +57,7 @@ pub(crate) async fn listed(ec2: &Ec2, tagged: Filter, states: &[InstanceState]) 
     let mut more = false;
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| ec2.access.failure("ec2:DescribeInstances", &error))?;
-        for theirs in page.reservations().iter().flat_map(Reservation::instances) {
+        for theirs in page.reservations().iter().flat_map(Reservation::instances).filter(|theirs| meant(theirs)) {
             if let Some(instance) = ours(theirs)? {
                 found.insert(instance.id.clone(), instance);
             }

@@ -1,4 +1,4 @@
-//! What bldr keeps in files: contexts, journals, the lock, what it remembers of stopped nodes, and the team's project
+//! What bldr keeps in files: contexts, key pairs, journals, the lock, what it remembers of stopped nodes, and the team's project
 //! files.
 //!
 //! Whatever is written is written aside, flushed and renamed: after a crash a file is the old one or the new one.
@@ -11,6 +11,8 @@ mod folder;
 mod git;
 mod history;
 mod journal;
+mod key_pairs;
+mod launches;
 mod lock;
 mod off_thread;
 mod projects;
@@ -19,6 +21,8 @@ mod yaml;
 
 pub use contexts::FileContexts;
 pub use journal::FileJournal;
+pub use key_pairs::FileKeyPairs;
+pub use launches::FileLaunches;
 pub use lock::FileLock;
 pub use projects::FileProjects;
 pub use sleepers::FileSleepers;

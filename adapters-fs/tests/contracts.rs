@@ -1,7 +1,7 @@
 //! Do the file adapters keep the contract of their ports?
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
-use bldr_adapters_fs::{FileContexts, FileJournal, FileLock, FileProjects, FileSleepers};
+use bldr_adapters_fs::{FileContexts, FileJournal, FileLaunches, FileLock, FileProjects, FileSleepers};
 use bldr_core::{
     error::PortErrorKind,
     ports::{ContextStore, Expected, Journal, Lock, SharedAddress, Sleepers},
@@ -65,6 +65,12 @@ async fn journals_in_files() {
 async fn a_lock_in_a_file() {
     let folders = Folders::new();
     contract::lock::suite(|| Arc::new(FileLock::new(folders.next().join(".bldr").join("lock"))) as Arc<dyn Lock>).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn launches_in_files() {
+    let folders = Folders::new();
+    contract::launches::suite(&FileLaunches::new(folders.next().join("launches"))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,6 +60,37 @@ pub(crate) fn entries_for(text: &[u8], host: &str) -> Vec<Entry> {
     entries
 }
 
+/// A known_hosts text in which no key is known for this host any more. Everything else stays as it is, byte for byte: comments,
+/// other hosts, revoked keys, authorities. A line that names several hosts goes on naming the others; a pattern is told that
+/// it does not mean this one.
+pub(crate) fn without(text: &[u8], host: &str) -> Vec<u8> {
+    text.split_inclusive(|b| *b == b'\n').flat_map(|line| line_without(line, host)).collect()
+}
+
+fn line_without(line: &[u8], host: &str) -> Vec<u8> {
+    // Only the names are rewritten, and they are ASCII: what else the line has is copied.
+    let start = line.iter().position(|b| !b.is_ascii_whitespace()).unwrap_or(line.len());
+    let length = line[start..].iter().position(u8::is_ascii_whitespace).unwrap_or(line.len() - start);
+    let (before, rest) = line.split_at(start);
+    let (field, after) = rest.split_at(length);
+    let Some(field) = std::str::from_utf8(field).ok().filter(|field| !field.starts_with(['#', '@']) && names(field, host)) else {
+        return line.to_vec();
+    };
+    let means_it = |pattern: &&str| match pattern.strip_prefix("|1|") {
+        Some(hashed) => is_hash_of(hashed, host).unwrap_or_default(),
+        None => pattern.eq_ignore_ascii_case(host),
+    };
+    let mut left: Vec<&str> = field.split(',').filter(|pattern| !means_it(pattern)).collect();
+    if left.iter().all(|pattern| pattern.starts_with('!')) {
+        return Vec::new();
+    }
+    let excluded = format!("!{host}");
+    if names(&left.join(","), host) {
+        left.push(&excluded);
+    }
+    [before, left.join(",").as_bytes(), after].concat()
+}
+
 /// What those entries say of a key.
 pub(crate) fn verdict(entries: &[Entry], blob: &[u8]) -> Verdict {
     if let Some(entry) = entries.iter().find(|entry| entry.revoked && entry.blob == blob) {

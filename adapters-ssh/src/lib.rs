@@ -13,6 +13,7 @@ mod error;
 mod handshake;
 mod highstate;
 mod host_key;
+mod host_keys;
 mod keys;
 mod known_hosts;
 mod masters;
@@ -35,6 +36,7 @@ mod tunnel;
 mod wire;
 
 pub use error::SshError;
+pub use host_keys::SshHostKeys;
 pub use masters::SshMasters;
 pub use minions::SshMinions;
 pub use pool::{Pool, Traffic};

@@ -227,6 +227,7 @@ fn version(text: &str) -> SaltVersion {
 #[tokio::test(flavor = "multi_thread")]
 async fn packages_and_programs_install_salt() {
     let bare = Bare::new(GIT).await;
+    cloud_init_is_waited_for_and_heard(&bare).await;
     debian_packages(&bare).await;
     a_program_of_the_operators(&bare).await;
     an_installation_that_was_killed_is_completed(&bare).await;
@@ -241,6 +242,22 @@ async fn an_installation_that_was_killed_is_completed(bare: &Bare) {
     assert_eq!(bare.setup.install(&master, &wanted).await.unwrap(), Change::Made);
     assert_eq!(machine.shell("ls /opt/saltstack; readlink /opt/saltstack/salt").await.unwrap(), "salt\nsalt-3008.3\nsalt-3008.3\n");
     assert_eq!(machine.shell("ls -A /var/lib/bldr").await.unwrap(), "");
+}
+
+/// As cloud-init says it; no real one is on these hosts.
+async fn cloud_init_is_waited_for_and_heard(bare: &Bare) {
+    let (node, machine) = (bare.node(), bare.machine(&bare.node()));
+    let starts = async |ends: &str| {
+        let said = "status: error\\nboot_status_code: enabled\\ndetail: DataSourceEc2\\nerrors:\\n\\t- (scripts_user, 1 failures)\\nrecoverable_errors: {}\\n";
+        let program = format!("#!/bin/sh\ncase $* in 'status --wait') {ends} ;; 'status --long') printf \"{said}\" ;; esac\n");
+        machine.write("/usr/bin/cloud-init", program.as_bytes(), 0o755).await.unwrap();
+        bare.setup.first_start(&node, Duration::from_secs(2)).await
+    };
+    assert!(starts("exit 0").await.is_ok() && starts("exit 2").await.is_ok(), "2: it got over its errors");
+    let failed = starts("exit 1").await.unwrap_err();
+    assert!(failed.kind == PortErrorKind::Refused && failed.problem.ends_with("DataSourceEc2;(scripts_user, 1 failures)"), "{failed}");
+    assert_eq!(starts("exec sleep 60").await.unwrap_err().kind, PortErrorKind::Unreachable);
+    machine.shell("rm /usr/bin/cloud-init").await.unwrap();
 }
 
 async fn debian_packages(bare: &Bare) {

@@ -7,6 +7,7 @@ pub mod commands;
 pub mod exit;
 pub mod help;
 pub mod interrupt;
+pub mod meant;
 pub mod nearest;
 pub mod operator;
 pub mod request;
@@ -39,7 +40,7 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Code {
             Ok(Code::Done)
         }
         Ok(Invocation::Task(given)) => {
-            screen = Screen::of_this_process(request::format(&given), given.flag("no-color"));
+            screen = Screen::of_this_process(meant::format(&given), given.flag("no-color"));
             carried_out(&given, format!("bldr {typed}").trim_end().into(), &mut screen)
         }
         Err(exit) => Err(exit),
@@ -59,7 +60,7 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Code {
 
 fn carried_out(given: &Given, typed: String, screen: &mut Screen) -> Result<Code, Exit> {
     let mut terminal = Terminal::new(given.flag("yes"), screen.format() == Format::Json);
-    let request = request::meant(given, &mut terminal)?;
+    let request = meant::meant(given, &mut terminal)?;
     let home = home(given)?;
     // The list of tasks helps most where the settings are broken.
     let settings = if request == Request::Tasks { Settings::read(&home).unwrap_or_default() } else { Settings::read(&home)? };

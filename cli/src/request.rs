@@ -1,23 +1,13 @@
-//! What was meant? The words of a command line as names, numbers and choices, checked before anything is looked at.
+//! What can be meant? Each task's request, in names, numbers and choices.
 
-use crate::{
-    args::Given,
-    exit::Exit,
-    screen::Format,
-    tasks::{Positional, Task},
-    terminal::Terminal,
-};
 use bldr_core::{
     address::MasterAddress,
-    name::{NameError, StackName},
+    name::StackName,
     plan::{Patience, Scope, Stopped, Unproven},
     ports::HighstateMode,
+    update::{Concurrency, Mode},
 };
-use serde::{
-    Deserialize,
-    de::{DeserializeOwned, IntoDeserializer, value::Error},
-};
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::path::PathBuf;
 
 /// One request, ready to be carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +26,16 @@ pub enum Request {
     Remaster(Remaster),
     /// Say whether a master is fit: this one, else the one in charge.
     Doctor(Option<StackName>),
-    /// Stop a master that nothing points to any more.
-    Retire(StackName),
+    /// Stop a master that nothing points to any more, or terminate one that has been stopped for long.
+    Retire(Retire),
+    /// Make a stack.
+    Launch(Launch),
+    /// Bring a stack up to date.
+    Update(Update),
+    /// Bring a master up to date, and the keys it holds.
+    UpdateMaster(UpdateMaster),
+    /// Remove a stack and all that was made for it.
+    Destroy(StackName),
     /// Something about the keys a master holds.
     Keys(Keys),
     /// Fetch a file from a node.
@@ -78,6 +76,52 @@ impl Request {
             _ => User::Bootstrap,
         }
     }
+}
+
+/// Which master is to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retire {
+    /// This one.
+    pub master: StackName,
+    /// Whether it is to go for good.
+    pub terminate: bool,
+    /// For how many days it has to have been stopped by then.
+    pub grace: u64,
+}
+
+/// Which stack to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    /// Its name.
+    pub stack: StackName,
+    /// The alternate of its project.
+    pub alternate: Option<String>,
+    /// Whether to stop once the plan is shown.
+    pub plan_only: bool,
+}
+
+/// Which stack to bring up to date, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Update {
+    /// Which.
+    pub stack: StackName,
+    /// Whether anything is changed.
+    pub mode: Mode,
+    /// How many nodes at once.
+    pub concurrency: Concurrency,
+    /// Whether stopped nodes are started.
+    pub autostart: bool,
+}
+
+/// Which master to bring up to date, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateMaster {
+    /// Which; else the one in charge.
+    pub master: Option<StackName>,
+    /// Whether anything is changed.
+    pub mode: Mode,
+    /// Whether every orphaned key may go, however many there are.
+    pub yes: bool,
 }
 
 /// Whose keys, and what about them.
@@ -137,17 +181,6 @@ pub struct Upload {
     pub overwrite: bool,
     /// Whom to log in as.
     pub user: User,
-}
-
-/// How many nodes are worked on at once.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Concurrency {
-    /// One.
-    #[default]
-    Serial,
-    /// All.
-    Parallel,
 }
 
 /// What to run.
@@ -272,6 +305,8 @@ pub enum SandboxTask {
     Show,
     /// Put it back to how it was created.
     Reset,
+    /// Register the public key in this file with its git hosts, as typed.
+    DeployKey(PathBuf),
 }
 
 /// What the sandbox is made of.
@@ -283,249 +318,4 @@ pub enum Fleet {
     Minions(u64),
     /// What this file describes, as typed: relative to the folder the operator is in.
     File(PathBuf),
-}
-
-/// For whom results are.
-///
-/// # Errors
-/// None: the value was checked when the line was parsed.
-pub fn format(given: &Given) -> Format {
-    if given.option("output") == Some("json") { Format::Json } else { Format::Text }
-}
-
-/// Understands what was given. Asks for required arguments that are missing.
-///
-/// # Errors
-/// Missing arguments where there is nobody to ask, and names and addresses that are none.
-pub fn meant(given: &Given, terminal: &mut Terminal) -> Result<Request, Exit> {
-    let mut words = Words { given, terminal };
-    Ok(match given.task.name {
-        "stacks" => Request::Stacks,
-        "master.list" => Request::Masters,
-        "master.status" => Request::Status(Status { stack: words.name(words.optional(0))?, master: words.name(words.option("master"))? }),
-        "master.share" => Request::Share(Share { master: words.required(0)?, address: words.address()?, commit: given.flag("commit") }),
-        "master.remaster" => {
-            let scope = Scope::One(words.required(0)?);
-            Request::Remaster(words.remaster(scope, 1)?)
-        }
-        "master.remaster_all" => Request::Remaster(words.remaster(Scope::Fleet, 0)?),
-        "master.doctor" => Request::Doctor(words.name(words.optional(0))?),
-        "master.retire" => Request::Retire(words.required(0)?),
-        "keys.list" => Request::Keys(Keys { task: KeysTask::List, master: words.name(words.optional(0))? }),
-        "keys.orphans" => Request::Keys(Keys { task: KeysTask::Orphans, master: words.name(words.optional(0))? }),
-        "keys.restore" => {
-            let task = KeysTask::Restore(words.required(0)?);
-            Request::Keys(Keys { task, master: words.name(words.optional(1))? })
-        }
-        "download_file" => Request::Download(Download {
-            which: words.which(0)?,
-            path: words.required(1)?,
-            to: words.optional(2).unwrap_or_else(|| ".".into()).into(),
-            allow_missing: given.flag("allow-missing"),
-            user: words.user(),
-        }),
-        "upload_file" => Request::Upload(Upload {
-            which: words.which(0)?,
-            file: words.required::<PathBuf>(1)?,
-            path: words.required(2)?,
-            overwrite: given.flag("overwrite"),
-            user: words.user(),
-        }),
-        "cmd" => Request::Command(Command {
-            which: words.which(0)?,
-            command: words.required(1)?,
-            concurrency: words.choice("concurrency").unwrap_or_default(),
-            user: words.user(),
-        }),
-        "ssh" => {
-            let which = Which { stack: words.required(0)?, number: words.number(words.optional(1), "NODE")? };
-            Request::Ssh(Ssh { which, user: words.user() })
-        }
-        "start" => Request::Switch(Switch { which: words.which(0)?, to: SwitchTo::On }),
-        "stop" => Request::Switch(Switch { which: words.which(0)?, to: SwitchTo::Off }),
-        "buildvars.read" => Request::BuildVars(words.required(0)?, BuildVarsTask::Read),
-        "buildvars.valid" => Request::BuildVars(words.required(0)?, BuildVarsTask::Valid),
-        "buildvars.refresh" => Request::BuildVars(words.required(0)?, BuildVarsTask::Refresh),
-        "buildvars.fix" => Request::BuildVars(words.required(0)?, BuildVarsTask::Fix),
-        "context.show" => Request::Context(words.required(0)?, ContextTask::Show),
-        "context.history" => Request::Context(words.required(0)?, ContextTask::History),
-        "context.diff" => Request::Context(words.required(0)?, ContextTask::Diff(words.optional(1))),
-        "context.restore" => {
-            let stack = words.required(0)?;
-            Request::Context(stack, ContextTask::Restore(words.required(1)?))
-        }
-        "sandbox.create" => Request::Sandbox(SandboxTask::Create(words.fleet()?)),
-        "sandbox.show" => Request::Sandbox(SandboxTask::Show),
-        "sandbox.reset" => Request::Sandbox(SandboxTask::Reset),
-        _ => Request::Tasks,
-    })
-}
-
-struct Words<'a> {
-    given: &'a Given,
-    terminal: &'a mut Terminal,
-}
-
-impl Words<'_> {
-    fn optional(&self, at: usize) -> Option<String> {
-        self.given.positionals.get(at).cloned().flatten()
-    }
-
-    fn option(&self, name: &str) -> Option<String> {
-        self.given.option(name).map(Into::into)
-    }
-
-    fn name(&self, word: Option<String>) -> Result<Option<StackName>, Exit> {
-        word.map(|word| word.parse().map_err(|error: NameError| Exit::usage(error.to_string()))).transpose()
-    }
-
-    fn required<T: FromStr>(&mut self, at: usize) -> Result<T, Exit>
-    where
-        T::Err: std::fmt::Display,
-    {
-        let task = self.given.task;
-        let positional = task.positionals.get(at);
-        let asked =
-            |terminal: &mut Terminal| positional.and_then(|p| terminal.ask(&format!("{} ({}, like {})", p.shows, p.about, p.example)));
-        let word = self.optional(at).or_else(|| asked(self.terminal)).ok_or_else(|| missing(task, self.given))?;
-        word.parse().map_err(|error: T::Err| Exit::usage(error.to_string()))
-    }
-
-    fn which(&mut self, at: usize) -> Result<Which, Exit> {
-        Ok(Which { stack: self.required(at)?, number: self.number(self.option("node"), "node")? })
-    }
-
-    fn number(&self, word: Option<String>, of: &str) -> Result<Option<u64>, Exit> {
-        let number = |word: String| word.parse().map_err(|_| Exit::usage(format!("{of}: '{word}' is no node's number (1, 2, …)")));
-        word.map(number).transpose()
-    }
-
-    fn user(&self) -> User {
-        if self.given.flag("use-bootstrap-user") { User::Bootstrap } else { User::Deploy }
-    }
-
-    fn address(&self) -> Result<Option<MasterAddress>, Exit> {
-        let parse = |text: &str| text.parse().map_err(|error| Exit::usage(format!("address: {error}")));
-        self.given.option("address").map(parse).transpose()
-    }
-
-    fn remaster(&mut self, scope: Scope, master_at: usize) -> Result<Remaster, Exit> {
-        Ok(Remaster {
-            scope,
-            master: self.required(master_at)?,
-            address: self.address()?,
-            stopped: self.choice("stopped"),
-            highstate: self.choice("highstate"),
-            jobs: self.given.option("jobs").and_then(|jobs| jobs.parse().ok()),
-            rehearse: self.given.flag("rehearse"),
-            unproven: match self.given.option("revert").is_none() || self.given.flag("revert") {
-                true => Unproven::Revert,
-                false => Unproven::Leave,
-            },
-            patience: Patience {
-                join: self.seconds("join-timeout").unwrap_or(Patience::default().join),
-                watchdog: self.seconds("watchdog"),
-            },
-            allow_unshared: self.given.flag("allow-unshared"),
-            plan_only: self.given.flag("plan"),
-        })
-    }
-
-    fn seconds(&self, option: &str) -> Option<Duration> {
-        self.given.option(option).and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs)
-    }
-
-    /// The words of the table of tasks are the names these types have in settings.yaml as well.
-    fn choice<T: DeserializeOwned>(&self, option: &str) -> Option<T> {
-        let word = self.given.option(option)?;
-        T::deserialize(IntoDeserializer::<Error>::into_deserializer(word)).ok()
-    }
-
-    fn fleet(&self) -> Result<Fleet, Exit> {
-        let minions = self.given.option("minions").and_then(|minions| minions.parse().ok());
-        match (self.optional(0), minions) {
-            (None, None) => Ok(Fleet::Small),
-            (None, Some(minions)) => Ok(Fleet::Minions(minions)),
-            (Some(file), None) => Ok(Fleet::File(file.into())),
-            (Some(file), Some(_)) => Err(Exit::usage(format!("either the file '{file}' or a number of minions, not both"))),
-        }
-    }
-}
-
-fn missing(task: &Task, given: &Given) -> Exit {
-    let lacking = |(at, positional): (usize, &Positional)| {
-        let given = given.positionals.get(at).is_some_and(Option::is_some);
-        (positional.required && !given).then(|| format!("{} ({})", positional.shows, positional.about))
-    };
-    let names: Vec<_> = task.positionals.iter().enumerate().filter_map(lacking).collect();
-    Exit::usage(format!("{} needs {}\nas in `{}`", task.name, names.join(" and "), task.example()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::args::{Invocation, parse};
-
-    fn request(line: &str, answers: Option<&'static str>) -> Result<Request, Exit> {
-        let Invocation::Task(given) = parse(line.split(' ').map(Into::into))? else { panic!("a text") };
-        let mut terminal = answers.map_or_else(|| Terminal::new(true, false), Terminal::answering);
-        meant(&given, &mut terminal)
-    }
-
-    #[test]
-    fn both_forms_mean_the_same() {
-        let forms = [
-            "master.remaster:harbor--ci,master-server--b,jobs=4,allow_unshared=yes,stopped=skip,highstate=none",
-            "master.remaster harbor--ci master-server--b --jobs 4 --allow-unshared --stopped skip --highstate none",
-            "master.remaster:harbor--ci master=master-server--b --jobs=4 allow-unshared=T stopped=skip --highstate=none",
-            "master.remaster:master=master-server--b,harbor--ci --allow_unshared=1 jobs=4 --stopped skip highstate=none",
-            "--yes master.remaster:master=master-server--b stack=harbor--ci --allow_unshared jobs=4 --stopped skip highstate=none",
-        ];
-        let first = request(forms[0], None).unwrap();
-        let Request::Remaster(remaster) = &first else { panic!("{first:?}") };
-        assert_eq!((remaster.stopped, remaster.highstate, remaster.jobs), (Some(Stopped::Skip), Some(HighstateMode::None), Some(4)));
-        assert!(remaster.allow_unshared && !remaster.plan_only);
-        for form in forms {
-            assert_eq!(request(form, None).as_ref(), Ok(&first), "{form}");
-        }
-    }
-
-    #[test]
-    fn what_is_missing_is_named_with_an_example() {
-        insta::assert_snapshot!(request("master.remaster", None).unwrap_err(), @r"
-        master.remaster needs STACK (a stack: PROJECT--INSTANCE) and NEWMASTER (the stack of the new master)
-        as in `bldr master.remaster:harbor--ci,master-server--b`
-        ");
-        insta::assert_snapshot!(request("master.remaster:harbor--ci", None).unwrap_err(), @r"
-        master.remaster needs NEWMASTER (the stack of the new master)
-        as in `bldr master.remaster:harbor--ci,master-server--b`
-        ");
-        insta::assert_snapshot!(request("master.remaster:,master-server--b", None).unwrap_err(), @r"
-        master.remaster needs STACK (a stack: PROJECT--INSTANCE)
-        as in `bldr master.remaster:harbor--ci,master-server--b`
-        ");
-    }
-
-    #[test]
-    fn what_is_missing_is_asked_for_on_a_terminal() {
-        assert_eq!(request("buildvars.read", Some("harbor--ci\n")), request("buildvars.read:harbor--ci", None));
-        assert!(request("buildvars.read", Some("\n")).is_err());
-    }
-
-    #[test]
-    fn names_that_are_none_are_usage_errors() {
-        insta::assert_snapshot!(request("context.show harbor", None).unwrap_err(), @"'harbor' is not a stack name: it has no '--' (PROJECT--INSTANCE, like 'harbor--ci')");
-        insta::assert_snapshot!(request("context.show harbor--c/i", None).unwrap_err(), @"'harbor--c/i' is not a name: '/' is not allowed (letters, digits, '-', '_' and '.' are)");
-        insta::assert_snapshot!(request("master.share master-server--b address=10.0.0.300", None).unwrap_err(), @"address: '10.0.0.300' is not an address (an IPv4, an IPv6 or a DNS name)");
-        insta::assert_snapshot!(request("sandbox.create:fleet.yaml,minions=9", None).unwrap_err(), @"either the file 'fleet.yaml' or a number of minions, not both");
-    }
-
-    #[test]
-    fn every_task_means_something() {
-        for task in crate::tasks::TASKS {
-            let meant = request(&task.example().replacen("bldr ", "", 1), None);
-            assert!(meant.is_ok(), "{}: {meant:?}", task.name);
-            assert_eq!(meant == Ok(Request::Tasks), task.name == "tasks", "{}", task.name);
-        }
-    }
 }

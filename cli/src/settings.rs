@@ -99,6 +99,31 @@ pub struct Ssh {
     pub config: Option<PathBuf>,
 }
 
+/// How Salt gets onto a machine that lacks it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "install", deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Salt {
+    /// As Debian packages.
+    Apt {
+        /// A line of `sources.list`.
+        source: String,
+        /// The file of the public key that signs it.
+        #[serde(default)]
+        key: Option<PathBuf>,
+    },
+    /// As Python packages, into a virtual environment at `/opt/saltstack/salt`.
+    Pip {
+        /// A folder on the machine, or a page, that has them; the index that pip is set up for where it is absent.
+        #[serde(default)]
+        packages: Option<String>,
+    },
+    /// By a program of one's own.
+    Script {
+        /// Its file, here.
+        script: PathBuf,
+    },
+}
+
 /// Everything in the file. All paths are as written: relative to the home folder.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -141,6 +166,15 @@ pub struct Settings {
     /// How many minutes a highstate may take on one node.
     #[serde(default = "highstate_timeout")]
     pub highstate_timeout: u32,
+    /// How Salt is installed; nothing installs it where this is absent.
+    #[serde(default)]
+    pub salt: Option<Salt>,
+    /// The file of the host keys of git hosts, as `known_hosts` has them; GitHub's where it is absent.
+    #[serde(default)]
+    pub git_hosts: Option<PathBuf>,
+    /// Of a hundred keys that a master holds, the most that `master.update` removes without a question.
+    #[serde(default = "orphans")]
+    pub orphans: u32,
 }
 
 /// `ssh: system` is short for `ssh: {transport: system}`.
@@ -201,6 +235,10 @@ fn highstate_timeout() -> u32 {
     15
 }
 
+fn orphans() -> u32 {
+    20
+}
+
 impl Settings {
     /// What holds without a file: the sandbox.
     pub fn of_the_sandbox() -> Self {
@@ -218,6 +256,9 @@ impl Settings {
             stopped: Stopped::default(),
             highstate: HighstateMode::default(),
             highstate_timeout: highstate_timeout(),
+            salt: None,
+            git_hosts: None,
+            orphans: orphans(),
         }
     }
 
@@ -257,6 +298,9 @@ impl Settings {
             if number == 0 {
                 return wrong(key, "has to be 1 or more");
             }
+        }
+        if settings.orphans > 100 {
+            return wrong("orphans", "is a share of a hundred: 0 to 100");
         }
         if settings.master.as_ref().is_some_and(|master| !master.is_master()) {
             return wrong("master", "is not a master: masters are the stacks of the project 'master-server'");

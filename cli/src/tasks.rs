@@ -165,6 +165,18 @@ const BOOTSTRAP: Opt = Opt {
     default: "no",
     about: "log in as users.bootstrap, not as users.deploy: on a machine that no highstate has run on yet",
 };
+const CONCURRENCY: Opt = Opt {
+    name: "concurrency",
+    kind: Kind::Choice(&["serial", "parallel"]),
+    default: "serial",
+    about: "one node after the other, or all at once",
+};
+const DRY_RUN: Opt = Opt {
+    name: "dry-run",
+    kind: Kind::Flag,
+    default: "no",
+    about: "change nothing: say what would be, and run the highstate of a minion that is in order with test=True",
+};
 const PATH: Positional =
     Positional { name: "path", shows: "PATH", about: "an absolute path on the node", example: "/etc/salt/minion", required: true };
 
@@ -266,6 +278,55 @@ pub const TASKS: &[Task] = &[
         more: "Refuses, and lists them, while any context, build vars, project file, minion configuration, trusted key, stopped stack or live \
                connection still points to it, or cannot be asked.",
         positionals: &[Positional { required: true, about: "the stack of the master that is to go", ..MASTER }],
+        options: &[
+            Opt {
+                name: "terminate",
+                kind: Kind::Flag,
+                default: "no",
+                about: "destroy it, where it has been stopped for the days of grace; asks for its name",
+            },
+            Opt { name: "grace", kind: Kind::Count, default: "7", about: "how many days it has to have been stopped by then" },
+        ],
+    },
+    Task {
+        name: "master.update",
+        about: "bring a master up to date, and remove the keys of minions whose stack is no more",
+        more: "A regular update first: Salt, repositories, formulas, configuration, highstate. A stack with an instance in whatever state is \
+               alive, and so is one with a context. An empty answer from EC2 removes nothing; more than the share that settings.yaml allows \
+               (`orphans`, in percent) needs --yes. keys.restore puts a removed key back.",
+        positionals: &[MASTER],
+        options: &[DRY_RUN],
+    },
+    Task {
+        name: "launch",
+        about: "make a stack: context, key pair, security group, machines, and its first update",
+        more: "Refuses a stack that exists. Run it again after any failure: it goes on where that was, and makes nothing twice. A stack that is \
+               an alternate's name gets that alternate.",
+        positionals: &[
+            Positional { name: "project", shows: "PROJECT", about: "a project of the project files", example: "harbor", required: true },
+            Positional { name: "instance", shows: "ID", about: "what to call this instance of it", example: "pr-200", required: true },
+            Positional { name: "alternate", shows: "ALT", about: "an alternate of the project", example: "large", required: false },
+        ],
+        options: &[PLAN],
+    },
+    Task {
+        name: "update",
+        about: "bring each node of a stack up to date: Salt, its master and its key, the highstate; of a master its repositories too",
+        more: "The master's address comes from a node's build vars and from nowhere else: an update moves no minion. Salt is never downgraded, \
+               and no minion gets a newer one than its master has. The minion is restarted only if something changed.",
+        positionals: &[STACK],
+        options: &[
+            DRY_RUN,
+            CONCURRENCY,
+            Opt { name: "autostart", kind: Kind::Flag, default: "no", about: "start stopped nodes first, and leave them running" },
+        ],
+    },
+    Task {
+        name: "destroy",
+        about: "remove a stack and all that was made for it: machines, security group, key pair, context",
+        more: "Asks for the stack's name to be typed; --yes answers. Its context stays in the history. Refuses a master that anything still points \
+               to. Its minions' keys go with the next master.update.",
+        positionals: &[STACK],
         options: &[],
     },
     Task {
@@ -316,16 +377,7 @@ pub const TASKS: &[Task] = &[
             STACK,
             Positional { name: "command", shows: "COMMAND", about: "what to run in the login shell", example: "uptime", required: true },
         ],
-        options: &[
-            EACH_NODE,
-            Opt {
-                name: "concurrency",
-                kind: Kind::Choice(&["serial", "parallel"]),
-                default: "serial",
-                about: "one node after the other, or all at once",
-            },
-            BOOTSTRAP,
-        ],
+        options: &[EACH_NODE, CONCURRENCY, BOOTSTRAP],
     },
     Task {
         name: "ssh",
@@ -447,6 +499,19 @@ pub const TASKS: &[Task] = &[
         about: "show what each node of the sandbox really does: its master, its trusted key, what is due",
         more: "",
         positionals: &[],
+        options: &[],
+    },
+    Task {
+        name: "sandbox.deploy_key",
+        about: "register a public key with the git hosts of the sandbox, as one does on their pages",
+        more: "",
+        positionals: &[Positional {
+            name: "file",
+            shows: "FILE",
+            about: "the public key that was fetched from a master",
+            example: "/tmp/id_rsa.pub",
+            required: true,
+        }],
         options: &[],
     },
     Task { name: "sandbox.reset", about: "put the sandbox back to how it was created", more: "", positionals: &[], options: &[] },

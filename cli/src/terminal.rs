@@ -52,6 +52,21 @@ impl Terminal {
             Err(Exit::new(Code::Failed, "declined; nothing was changed"))
         }
     }
+
+    /// Asks for a name to be typed before something is gone for good.
+    ///
+    /// # Errors
+    /// `Failed` where something else is typed; `Refused` where there is nobody to ask.
+    pub fn type_out(&mut self, name: &str, what: &str) -> Result<(), Exit> {
+        if self.yes {
+            return Ok(());
+        }
+        let Some(asker) = self.asker.as_mut() else {
+            return Err(Exit::refused(format!("{what} There is nobody here to say so\nnothing was changed\n--yes (or yes=yes) goes on")));
+        };
+        let answer = line(asker, &format!("{what} Type {name} to go on: ")).unwrap_or_default();
+        if answer == name { Ok(()) } else { Err(Exit::new(Code::Failed, "declined; nothing was changed")) }
+    }
 }
 
 /// Answers with the passphrase of a key file, or not.
@@ -83,6 +98,15 @@ mod tests {
         for no in ["n\n", "\n", "", "yes please\n"] {
             assert_eq!(Terminal::answering(no).confirm("Go?").map_err(|e| e.code), Err(Code::Failed), "{no:?}");
         }
+    }
+
+    #[test]
+    fn only_the_name_is_the_name() {
+        assert_eq!(Terminal::answering("harbor--ci\n").type_out("harbor--ci", "Gone."), Ok(()));
+        for other in ["y\n", "harbor--prod\n", "\n", "HARBOR--CI\n"] {
+            assert_eq!(Terminal::answering(other).type_out("harbor--ci", "Gone.").map_err(|e| e.code), Err(Code::Failed), "{other:?}");
+        }
+        assert_eq!(Terminal::new(false, true).type_out("harbor--ci", "Gone.").map_err(|e| e.code), Err(Code::Refused));
     }
 
     #[test]

@@ -8,13 +8,18 @@ use crate::{
 };
 use async_trait::async_trait;
 use bldr_adapters_aws::Ec2;
-use bldr_adapters_fs::{FileContexts, FileJournal, FileLock, FileProjects, FileSleepers};
-use bldr_adapters_ssh::{Pool, SshMasters, SshMinions, SshSettings, SshShell, Transport};
+use bldr_adapters_fs::{FileContexts, FileJournal, FileKeyPairs, FileLaunches, FileLock, FileProjects, FileSleepers};
+use bldr_adapters_ssh::{Pool, SshHostKeys, SshMasters, SshMinions, SshSettings, SshSetup, SshShell, Transport};
 use bldr_core::{
     execute,
     fleet::Timestamp,
-    ports::{Clock, ContextStore, Inventory, Journal, Lock, Masters, Minions, Operator, Power, SharedAddress, Shell, Sleepers},
+    launch,
+    ports::{
+        Clock, ContextStore, HostKeys, Inventory, Journal, KeyPairs, Launches, Lock, Masters, Minions, Operator, Power, Provisioning,
+        SaltSource, Setup, SharedAddress, Shell, Sleepers,
+    },
     survey::{AddressPolicy, Sources},
+    update,
 };
 use bldr_testkit::{
     sandbox::{Sandbox, made_up_marker},
@@ -26,6 +31,11 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+
+/// The git host of the sandbox's project files.
+const MADE_UP_GIT_HOST: &str = "git.example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIASEJpqU6Ff+wdoUT4FrvA5knw4sgEj1VN0hYymUXW+4";
+/// GitHub's host keys, as it publishes them.
+const GITHUB: &str = include_str!("github_known_hosts");
 
 /// The home folder and what its settings say.
 #[derive(Debug, Clone)]
@@ -50,6 +60,42 @@ impl Place {
             _ => self.home.join(path),
         }
     }
+    /// Where Salt comes from, on a machine that lacks it; `None` where nobody has said. In the sandbox it comes from nowhere.
+    ///
+    /// # Errors
+    /// A file that settings.yaml names and that cannot be read.
+    pub fn salt_source(&self) -> Result<Option<SaltSource>, Exit> {
+        let read = |what: &str, file: &Path| {
+            let path = self.path(file);
+            std::fs::read_to_string(&path).map_err(|error| Exit::usage(format!("settings.yaml: {what}: {}: {error}", path.display())))
+        };
+        Ok(match &self.settings.salt {
+            Some(settings::Salt::Apt { source, key }) => {
+                let key = key.as_ref().map(|file| read("salt.key", file)).transpose()?;
+                Some(SaltSource::Apt { source: source.clone(), key })
+            }
+            Some(settings::Salt::Pip { packages }) => Some(SaltSource::Pip { packages: packages.clone() }),
+            Some(settings::Salt::Script { script }) => Some(SaltSource::Script(read("salt.script", script)?)),
+            None if self.settings.cloud == Cloud::Sandbox => Some(SaltSource::Pip { packages: None }),
+            None => None,
+        })
+    }
+    /// The git hosts that masters believe, as lines of `known_hosts`.
+    ///
+    /// # Errors
+    /// A file that settings.yaml names and that cannot be read.
+    pub fn git_hosts(&self) -> Result<Vec<String>, Exit> {
+        let text = match &self.settings.git_hosts {
+            None if self.settings.cloud == Cloud::Sandbox => MADE_UP_GIT_HOST.to_owned(),
+            None => GITHUB.to_owned(),
+            Some(file) => {
+                let path = self.path(file);
+                std::fs::read_to_string(&path)
+                    .map_err(|error| Exit::usage(format!("settings.yaml: git-hosts: {}: {error}", path.display())))?
+            }
+        };
+        Ok(text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(Into::into).collect())
+    }
     /// The sandbox of this home folder.
     pub fn sandbox(&self) -> Sandbox {
         Sandbox::at(&self.home)
@@ -68,6 +114,10 @@ pub struct Stores {
     pub lock: Arc<dyn Lock>,
     /// What is remembered of stopped nodes.
     pub sleepers: Arc<dyn Sleepers>,
+    /// Which launches were cut short.
+    pub launches: Arc<dyn Launches>,
+    /// The key pairs of stacks.
+    pub key_pairs: Arc<dyn KeyPairs>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -106,6 +156,8 @@ impl Stores {
             journal: Arc::new(FileJournal::new(place.home.join(".bldr/runs"))),
             lock: lock(place),
             sleepers: Arc::new(FileSleepers::new(place.home.join(".bldr/sleepers"))),
+            launches: Arc::new(FileLaunches::new(place.home.join(".bldr/launches"))),
+            key_pairs: Arc::new(FileKeyPairs::new(place.path(&place.settings.keypairs))),
             clock,
         })
     }
@@ -125,6 +177,12 @@ pub struct Ports {
     pub masters: Arc<dyn Masters>,
     /// The nodes, as an operator uses them.
     pub shell: Arc<dyn Shell>,
+    /// What a machine needs before its first highstate.
+    pub setup: Arc<dyn Setup>,
+    /// What makes machines, and removes them.
+    pub provisioning: Arc<dyn Provisioning>,
+    /// Which machines are known.
+    pub host_keys: Arc<dyn HostKeys>,
     connections: Option<Pool>,
 }
 
@@ -144,7 +202,10 @@ impl Ports {
                     power: machines.clone(),
                     minions: machines.clone(),
                     masters: machines.clone(),
-                    shell: machines,
+                    shell: machines.clone(),
+                    setup: machines.clone(),
+                    provisioning: machines.clone(),
+                    host_keys: machines,
                     connections: None,
                 })
             }
@@ -159,6 +220,9 @@ impl Ports {
                     minions,
                     masters,
                     shell: Arc::new(SshShell::new(pool.clone())),
+                    setup: Arc::new(SshSetup::new(pool.clone())),
+                    provisioning: Arc::new(ec2.provisioning()),
+                    host_keys: Arc::new(SshHostKeys::new(pool.clone())),
                     connections: Some(pool),
                 })
             }
@@ -197,6 +261,34 @@ impl Ports {
             journal: &*self.stores.journal,
             operator,
             clock: &*self.stores.clock,
+        }
+    }
+}
+
+impl Ports {
+    /// What an update acts through, with this operator watching.
+    pub fn of_an_update<'a>(&'a self, operator: &'a dyn Operator) -> update::Ports<'a> {
+        update::Ports {
+            setup: &*self.setup,
+            minions: &*self.minions,
+            masters: &*self.masters,
+            power: &*self.power,
+            sleepers: &*self.stores.sleepers,
+            contexts: &*self.stores.contexts,
+            journal: &*self.stores.journal,
+            operator,
+            clock: &*self.stores.clock,
+        }
+    }
+
+    /// What a launch or a destruction acts through, with this operator watching.
+    pub fn of_a_launch<'a>(&'a self, operator: &'a dyn Operator) -> launch::Ports<'a> {
+        launch::Ports {
+            update: self.of_an_update(operator),
+            provisioning: &*self.provisioning,
+            key_pairs: &*self.stores.key_pairs,
+            host_keys: &*self.host_keys,
+            launches: &*self.stores.launches,
         }
     }
 }

@@ -66,6 +66,15 @@ impl Context {
         Value::Object(self.0.clone()).to_string()
     }
 
+    /// The version of Salt that its nodes shall have (`project.salt`): a text, or a number where somebody wrote none.
+    pub fn salt(&self) -> Option<String> {
+        match self.0.get("project")?.at(&["salt"])? {
+            Value::Null => None,
+            Value::Text(text) => text.decoded(),
+            other => Some(other.to_string()),
+        }
+    }
+
     /// The JSON object.
     pub fn as_object(&self) -> &Object {
         &self.0

@@ -6,7 +6,7 @@ mod visit;
 
 use crate::fleet::{InstanceState, Timestamp};
 use serde::Serialize;
-pub use visit::{repositories, visit};
+pub use visit::visit;
 
 /// What a master's machine has to work with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -25,16 +25,32 @@ impl fmt::Display for RunId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
+    /// Save the first context of a new stack.
+    SaveContext,
+    /// Make the stack's key pair, and make it known to EC2.
+    KeyPair,
+    /// Make the stack's security group.
+    SecurityGroup,
+    /// Run a node's machine.
+    Run,
     /// Start a stopped node.
     Start,
+    /// Wait until a new machine lets us in and has done what it was told at its first start.
+    FirstStart,
     /// Ask the node once more, just before anything is changed.
     Examine,
+    /// Install Salt.
+    Install,
+    /// Bring a master's repositories and its configuration up to date.
+    Refresh,
     /// Accept the minion's key on the new master.
     Introduce,
     /// Render the highstate against the new master, and change nothing.
     Rehearse,
     /// Write the new address into the stack's context.
     RewriteContext,
+    /// Write id, master and the master's key; restart the minion if any of it was another.
+    Enlist,
     /// Write build vars and configuration, place the new master's key, restart the minion; leave a watchdog.
     Repoint,
     /// Wait until the minion is connected to the new master and answers it.
@@ -43,6 +59,12 @@ pub enum Action {
     Confirm,
     /// Run the highstate.
     Highstate,
+    /// Remove the keys of minions that are no more from a master.
+    Sweep,
+    /// Terminate a stack's machines, and remove its security group and its key pair.
+    Remove,
+    /// Remove a stack's context.
+    RemoveContext,
     /// Put the node back as it was before it was repointed.
     Revert,
     /// Put the stack's context back as it was.
@@ -59,15 +81,26 @@ impl Action {
     /// What to call it while it goes on.
     pub fn doing(self) -> &'static str {
         match self {
+            Self::SaveContext => "saving context",
+            Self::KeyPair => "making key pair",
+            Self::SecurityGroup => "making security group",
+            Self::Run => "running machine",
             Self::Start => "starting",
+            Self::FirstStart => "waiting for its first start",
             Self::Examine => "examining",
+            Self::Install => "installing Salt",
+            Self::Refresh => "refreshing repositories and configuration",
             Self::Introduce => "introducing",
             Self::Rehearse => "rehearsing highstate",
             Self::RewriteContext => "rewriting context",
+            Self::Enlist => "configuring minion",
             Self::Repoint => "repointing",
             Self::Prove => "proving",
             Self::Confirm => "confirming",
             Self::Highstate => "running highstate",
+            Self::Sweep => "removing orphaned keys",
+            Self::Remove => "removing machines",
+            Self::RemoveContext => "removing context",
             Self::Revert => "putting back",
             Self::RestoreContext => "restoring context",
             Self::ProveOld => "proving the old master",
@@ -83,6 +116,12 @@ impl Action {
 pub enum Outcome {
     /// It takes orders from the new master now.
     Remastered,
+    /// It was made, and its highstate has run.
+    Launched,
+    /// Salt, its configuration and all states are as they should be.
+    Updated,
+    /// It is no more.
+    Destroyed,
     /// It did so before; nothing was touched.
     AlreadyThere,
     /// There is nothing to re-master: no EC2, masterless, a master, excluded by the operator.
@@ -93,14 +132,14 @@ pub enum Outcome {
     RolledBack,
     /// Not begun, because an earlier stack of its project failed.
     Held,
-    /// Not begun, because the operator asked to stop.
+    /// Not begun, or not finished, because the operator asked to stop.
     Interrupted,
 }
 
 impl Outcome {
     /// Whether all that was asked for is true of that stack now.
     pub fn is_success(self) -> bool {
-        matches!(self, Self::Remastered | Self::AlreadyThere | Self::Skipped)
+        matches!(self, Self::Remastered | Self::Launched | Self::Updated | Self::Destroyed | Self::AlreadyThere | Self::Skipped)
     }
 }
 
@@ -108,6 +147,9 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Remastered => "re-mastered",
+            Self::Launched => "launched",
+            Self::Updated => "updated",
+            Self::Destroyed => "destroyed",
             Self::AlreadyThere => "already there",
             Self::Skipped => "skipped",
             Self::Failed => "failed",
@@ -128,15 +170,18 @@ pub enum Event {
         run: RunId,
         /// `sandbox` or `aws`.
         cloud: String,
-        /// The new master.
-        master: StackName,
+        /// The new master, of a run that moves stacks to one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        master: Option<StackName>,
         /// Its address.
-        address: MasterAddress,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<MasterAddress>,
         /// The command line, as typed.
         command: String,
         /// The projects and the stacks that are to be worked on, in order; what cannot be done is left out.
         lanes: Vec<LaneNames>,
         /// Whether the operator let it run although the address is not shared.
+        #[serde(default)]
         allow_unshared: bool,
     },
     /// Work on a stack begins.

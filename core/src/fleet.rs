@@ -80,6 +80,9 @@ pub struct Instance {
     pub public: Option<HostAddress>,
     /// When it was last started. EC2 sets it anew at every start, which is how a stop in between is noticed.
     pub launched: Timestamp,
+    /// When somebody stopped it, where EC2 says so.
+    #[serde(default)]
+    pub stopped: Option<Timestamp>,
 }
 
 /// What came of reading one part of the world. A part that could not be read is a fact, not the end of a survey.

@@ -4,7 +4,10 @@
 //! does not say of itself is there as null, false or empty.
 
 mod machines;
+mod make;
+mod plan;
 mod sections;
+mod unmake;
 
 use crate::{
     address::MasterAddress,
@@ -15,6 +18,9 @@ use crate::{
     project::Projects,
 };
 pub use machines::{MachineSpec, OpenPort, Protocol};
+pub use make::{Ports, launch};
+pub use plan::{LaunchPlan, Refusal, There, plan, user_data};
+pub use unmake::{Destruction, destroy};
 
 const MASTER: &str = "master_ip";
 

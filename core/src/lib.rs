@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod build_vars;
+pub mod console;
 pub mod context;
 pub mod difference;
 pub mod doctor;
@@ -32,3 +33,4 @@ pub mod ssh_key;
 pub mod stage;
 pub mod status;
 pub mod survey;
+pub mod update;

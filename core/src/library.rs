@@ -1,6 +1,10 @@
-//! Where does a master keep the repositories it works from, and which of their folders does Salt read?
+//! Which repositories does a master work from, where does it keep them, and which of their folders does Salt read?
 
-use crate::ports::Library;
+use crate::{
+    name::StackName,
+    ports::Library,
+    project::{ProjectError, Projects},
+};
 use std::collections::BTreeSet;
 
 /// Where the private repository is kept.
@@ -42,6 +46,32 @@ pub fn formula_name(url: &str) -> Option<&str> {
 }
 
 impl Library {
+    /// A master's library, as the project files name it.
+    ///
+    /// # Errors
+    /// A project whose formulas are no list of texts.
+    pub fn of(projects: &Projects, master: &StackName, known_hosts: &[String]) -> Result<Self, ProjectError> {
+        let own = projects.get(&master.project());
+        let named = |key: &str| own?.get(key)?.as_string().filter(|url| !url.is_empty());
+        Ok(Self {
+            private: named("private-repo"),
+            configuration: named("configuration-repo"),
+            formulas: projects.known_formulas()?,
+            known_hosts: known_hosts.to_vec(),
+        })
+    }
+
+    /// The addresses of all its repositories, each once: the private one, that of the configuration, the formulas.
+    pub fn repositories(&self) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        for url in self.private.iter().chain(&self.configuration).chain(&self.formulas) {
+            if !all.contains(url) {
+                all.push(url.clone());
+            }
+        }
+        all
+    }
+
     /// Its repositories, each with its folder: the private one, the configuration, the formulas.
     ///
     /// # Errors
@@ -81,6 +111,17 @@ impl Library {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json;
+
+    #[test]
+    fn every_repository_is_named_once_the_masters_own_first() {
+        let text = r#"{"defaults": {}, "harbor": {"formula-repo": "https://a", "formula-dependencies": ["https://b"]},
+            "master-server": {"private-repo": "git@p", "configuration-repo": "https://c", "formula-repo": "https://a"}}"#;
+        let projects = Projects::from_file("team.yaml", json::parse(text).unwrap()).unwrap();
+        let library = Library::of(&projects, &"master-server--a".parse().unwrap(), &[]).unwrap();
+        assert_eq!(library.private.as_deref(), Some("git@p"));
+        assert_eq!(library.repositories(), ["git@p", "https://c", "https://a", "https://b"]);
+    }
 
     #[test]
     fn a_formula_is_named_after_the_end_of_its_address() {

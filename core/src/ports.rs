@@ -596,6 +596,29 @@ pub trait Sleepers: Send + Sync {
     async fn forget(&self, node: &NodeName) -> PortResult<()>;
 }
 
+/// A launch that has begun and not come to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// Which stack.
+    pub stack: StackName,
+    /// The alternate that was asked for.
+    pub alternate: Option<String>,
+    /// When it began.
+    pub at: Timestamp,
+}
+
+/// What is remembered of launches that were cut short: the same command carries on, where it would refuse a stack that exists.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait Launches: Send + Sync {
+    /// The launch of this stack that has begun, if one has.
+    async fn begun(&self, stack: &StackName) -> PortResult<Option<Begun>>;
+    /// Remembers that it has begun.
+    async fn begin(&self, launch: &Begun) -> PortResult<()>;
+    /// Forgets it; nothing happens where nothing was remembered.
+    async fn end(&self, stack: &StackName) -> PortResult<()>;
+}
+
 /// Who holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {

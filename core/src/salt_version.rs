@@ -26,6 +26,11 @@ impl SaltVersion {
         a.cmp(&b)
     }
 
+    /// Whether it is that version, or one of that series: `3008.3` is of `3008` and of `3008.3`, and not of `3008.30`.
+    pub fn is_of(&self, series: &Self) -> bool {
+        self == series || self.numbers().starts_with(&series.numbers())
+    }
+
     fn numbers(&self) -> Vec<u64> {
         let end = self.0.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(self.0.len());
         self.0[..end].split('.').filter_map(|number| number.parse().ok()).collect()

@@ -1,5 +1,7 @@
 //! What is an operator's SSH public key? One line: its kind, its body, and what its owner calls it.
 
+use base64::prelude::{BASE64_STANDARD as STANDARD, BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD, Engine};
+use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// An SSH public key, as `~/.ssh/id_ed25519.pub` has it.
@@ -27,6 +29,11 @@ impl SshPublicKey {
     /// The line, without an end of line.
     pub fn line(&self) -> &str {
         &self.line
+    }
+    /// What people compare: `SHA256:` and the digest of its body, as `ssh-keygen -l` prints it.
+    pub fn fingerprint(&self) -> String {
+        let body = self.parts().nth(1).and_then(|body| STANDARD.decode(body).ok()).unwrap_or_default();
+        format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(body)))
     }
     fn parts(&self) -> impl Iterator<Item = &str> {
         self.line.split_ascii_whitespace().take(2)
@@ -59,6 +66,12 @@ mod tests {
         assert_eq!(ann, key(&format!("  ssh-ed25519\t{BODY}\r\n")));
         assert_eq!(ann.line(), format!("ssh-ed25519 {BODY} ann of the team"));
         assert_ne!(ann, key("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOSKizCg79xSWTefOknosqhlonaLDOlsfGGAEqEluUF+ ann of the team"));
+    }
+
+    #[test]
+    fn its_fingerprint_is_that_of_ssh_keygen() {
+        let key = SshPublicKey::from_openssh(&format!("ssh-ed25519 {BODY} ann")).unwrap();
+        assert_eq!(key.fingerprint(), "SHA256:CB9VW320w5LNMvnZlmStfs7KkNA8FuHpoOJxftyamvo");
     }
 
     #[test]

@@ -23,6 +23,9 @@ use std::{
     time::Duration,
 };
 
+/// How long a machine that has just been started may take to let anybody in.
+pub const FIRST_START: Duration = Duration::from_secs(600);
+
 /// Which of its addresses a node is connected to by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -40,11 +40,15 @@ nsenter --net="$dir/fs/net" ip link set "$port" master br0 up
 mkdir -p "$disk/upper" "$disk/work" "$root"
 mount_disk
 if [ ! -e "$disk/made" ]; then
+  while IFS= read -r path; do rm -rf "$root/${path:?}"; done <"$dir/hosts/$name/without"
   # Unpacked by tar, which leaves the modes of folders that are there already alone.
   [ ! -d "$dir/hosts/$name/files" ] || tar -C "$dir/hosts/$name/files" -c --owner=0 --group=0 . | tar -C "$root" -x --no-overwrite-dir
   echo "$name" >"$root/etc/hostname"
   printf '127.0.0.1 localhost\n%s %s\n' "$private" "$name" >"$root/etc/hosts"
-  install -m 600 -o 1000 -g 1000 "$dir/key.pub" "$root/home/ubuntu/.ssh/authorized_keys"
+  # Beside the key that it may have been given.
+  cat "$dir/key.pub" >>"$root/home/ubuntu/.ssh/authorized_keys"
+  chown 1000:1000 "$root/home/ubuntu/.ssh/authorized_keys"
+  chmod 600 "$root/home/ubuntu/.ssh/authorized_keys"
   [ -e "$root/etc/ssh/ssh_host_ed25519_key" ] || ssh-keygen -q -t ed25519 -N '' -C "$name" -f "$root/etc/ssh/ssh_host_ed25519_key"
   : >"$disk/made"
 fi

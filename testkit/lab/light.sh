@@ -19,6 +19,8 @@ boot() {
   pivot_root . old
   umount -l /old
   mkdir -p /run/sshd /run/lock
+  # What cloud-init.service does on a booted host.
+  [ ! -e /var/lib/cloud/instance ] || env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin cloud-init run 3>&- || true
   for daemon in minion master; do
     [ ! -e "/etc/salt/$daemon" ] || LAB_BOOT=1 systemctl start "salt-$daemon"
   done

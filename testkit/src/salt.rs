@@ -8,18 +8,32 @@
 
 use crate::machines::{Fault, MinionDaemon, path};
 use crate::machines::{Machine, Machines};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use bldr_core::{
-    error::PortResult,
+    error::{PortError, PortErrorKind, PortResult},
     fleet::{InstanceState, PublicKey},
     minion_config,
+    ssh_key::SshPublicKey,
 };
-use sha2::{Digest, Sha512};
+use sha2::{Digest, Sha256, Sha512};
 
 /// A made-up public key: PEM to look at, different for every seed, and no key at all.
 pub fn made_up_key(seed: &str) -> String {
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     let body = hex(&Sha512::digest(seed));
     format!("-----BEGIN PUBLIC KEY-----\n{}\n{}\n-----END PUBLIC KEY-----\n", &body[..64], &body[64..])
+}
+
+/// A made-up SSH public key of this kind (`ssh-ed25519`): it reads as one, is different for every seed, and nobody has its other half.
+///
+/// # Errors
+/// An owner's name that would be no part of such a line.
+pub fn made_up_ssh_key(kind: &str, seed: &str, owner: &str) -> PortResult<SshPublicKey> {
+    // As it goes over the wire: each part behind its length.
+    let length = u8::try_from(kind.len()).unwrap_or(u8::MAX);
+    let blob = [&[0, 0, 0, length][..], kind.as_bytes(), &[0, 0, 0, 32], &Sha256::digest(seed)].concat();
+    let line = format!("{kind} {} {owner}", BASE64_STANDARD.encode(blob));
+    SshPublicKey::from_openssh(&line).ok_or_else(|| PortError::new(PortErrorKind::Malformed, owner, "no key can be called that"))
 }
 
 fn same(a: &str, b: &str) -> bool {

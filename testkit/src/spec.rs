@@ -109,7 +109,7 @@ impl FleetSpec {
     /// The project file that is written where none is given, as YAML.
     pub fn project_yaml(&self) -> String {
         let mut yaml = format!(
-            "# The projects of the sandbox.\ndefaults:\n    salt: '3008.3'\n    formula-repo: null\n    formula-dependencies: []\n    aws:\n        region: {}\n        ec2:\n            cluster-size: 1\n            type: t3.small\n",
+            "# The projects of the sandbox.\ndefaults:\n    salt: '3008.3'\n    formula-repo: null\n    formula-dependencies: []\n    aws:\n        region: {}\n        ec2:\n            ami: ami-0c0ffee0000000012\n            cluster-size: 1\n            type: t3.small\n",
             self.region
         );
         if let Some(shared) = &self.shared {
@@ -117,6 +117,9 @@ impl FleetSpec {
         }
         for project in self.projects() {
             yaml.push_str(&format!("\n{project}:\n    formula-repo: https://git.example.org/{project}-formula\n    aws: {{}}\n"));
+            if project == MASTER_PROJECT {
+                yaml.push_str("    private-repo: git@git.example.org:example/builder-private\n");
+            }
         }
         yaml
     }
@@ -124,13 +127,14 @@ impl FleetSpec {
     /// The same as JSON, which needs no YAML reader.
     pub fn project_json(&self) -> String {
         let map = |pairs: Vec<(&str, Value)>| Value::Object(pairs.into_iter().map(|(k, v)| (k.into(), v)).collect());
-        let mut ec2 = vec![("cluster-size", Value::from(1))];
+        let mut ec2 = vec![("cluster-size", Value::from(1)), ("ami", "ami-0c0ffee0000000012".into()), ("type", "t3.small".into())];
         ec2.extend(self.shared.as_deref().map(|shared| ("master_ip", Value::from(shared))));
-        let defaults = map(vec![("aws", map(vec![("region", self.region.as_str().into()), ("ec2", map(ec2))]))]);
+        let defaults = map(vec![("salt", "3008.3".into()), ("aws", map(vec![("region", self.region.as_str().into()), ("ec2", map(ec2))]))]);
         let mut root = Object::default();
         root.set("defaults", defaults);
         for project in self.projects() {
-            root.set(&project, map(vec![("aws", Object::default().into())]));
+            let private = (project == MASTER_PROJECT).then(|| ("private-repo", Value::from("git@git.example.org:example/builder-private")));
+            root.set(&project, map([("aws", Object::default().into())].into_iter().chain(private).collect()));
         }
         Value::Object(root).to_string()
     }
@@ -218,6 +222,7 @@ impl Populating<'_> {
             master: None,
             minion: None,
             fault: None,
+            stopped: None,
         }
     }
 
@@ -234,10 +239,17 @@ impl Populating<'_> {
         self.machines.keep(&name, path::MASTER_KEY, Some(&salt::made_up_key(&name)))?;
         self.machines.keep(&name, &format!("{}/top.sls", path::STATES), Some("base:\n  '*': [web-server]\n"))?;
         self.machines.keep(&name, path::MASTER, Some("interface: 0.0.0.0\nfile_roots:\n  base:\n    - /opt/formulas\n"))?;
+        let context = made_up_context(&stack, 1, address.as_str(), &self.spec.region);
+        let vars = Context::parse(&context).map(|context| BuildVars::derived(&context, &stack.node(1)).encode()).ok();
+        self.machines.keep(&name, path::BUILD_VARS, vars.as_deref())?;
+        // It has read its private repository before.
+        let deploy_key = salt::made_up_ssh_key("ssh-rsa", &format!("deploy {name}"), &format!("root@{name}"))?;
+        self.machines.keep(&name, path::DEPLOY_KEY, Some(&format!("{deploy_key}\n")))?;
+        self.machines.register_deploy_key(&deploy_key)?;
         let mut machine = self.machine(tag, 1, spec.state, address.clone());
         machine.master = Some(MasterDaemon { up: spec.state == InstanceState::Running, auto_accept: spec.auto_accept });
         self.machines.put(&name, machine)?;
-        contexts(&stack, made_up_context(&stack, 1, address.as_str(), &self.spec.region).as_bytes())?;
+        contexts(&stack, context.as_bytes())?;
         Ok(address)
     }
 

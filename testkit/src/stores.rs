@@ -1,4 +1,4 @@
-//! Where do contexts, journal, lock, memories and project files live in a test? In memory, under the rules of the real ones.
+//! Where do contexts, key pairs, journal, lock, memories and project files live in a test? In memory, under the rules of the real ones.
 
 use async_trait::async_trait;
 use bldr_core::{
@@ -8,10 +8,11 @@ use bldr_core::{
     json,
     name::{NodeName, StackName},
     ports::{
-        Clock, ContextStore, Document, Expected, Journal, Lock, LockGuard, Owner, Proposal, Record, Replaced, Revision, SharedAddress,
-        Sleeper, Sleepers, Versioned,
+        Begun, Change, Clock, ContextStore, Document, Expected, Journal, KeyPairs, Launches, Lock, LockGuard, Owner, Proposal, Record,
+        Replaced, Revision, SharedAddress, Sleeper, Sleepers, Versioned,
     },
     project::Projects,
+    ssh_key::SshPublicKey,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -215,6 +216,55 @@ impl Sleepers for MemorySleepers {
     async fn forget(&self, node: &NodeName) -> PortResult<()> {
         locked(&self.0).remove(node);
         Ok(())
+    }
+}
+
+/// Launches that have begun, in memory.
+#[derive(Default)]
+pub struct MemoryLaunches(Mutex<BTreeMap<StackName, Begun>>);
+
+#[async_trait]
+impl Launches for MemoryLaunches {
+    async fn begun(&self, stack: &StackName) -> PortResult<Option<Begun>> {
+        Ok(locked(&self.0).get(stack).cloned())
+    }
+    async fn begin(&self, launch: &Begun) -> PortResult<()> {
+        locked(&self.0).insert(launch.stack.clone(), launch.clone());
+        Ok(())
+    }
+    async fn end(&self, stack: &StackName) -> PortResult<()> {
+        locked(&self.0).remove(stack);
+        Ok(())
+    }
+}
+
+/// Key pairs in memory. They are made up: nobody has their private halves. A stack has the same one each time that a world is
+/// made, and another one after it was removed.
+#[derive(Default)]
+pub struct MemoryKeyPairs(Mutex<BTreeMap<StackName, Made>>);
+
+/// How many pairs a stack has had, and whether it has the last of them.
+#[derive(Default)]
+struct Made {
+    times: u32,
+    kept: bool,
+}
+
+#[async_trait]
+impl KeyPairs for MemoryKeyPairs {
+    async fn of(&self, stack: &StackName) -> PortResult<(SshPublicKey, Change)> {
+        let mut all = locked(&self.0);
+        let made = all.entry(stack.clone()).or_default();
+        let change = if made.kept { Change::NotNeeded } else { Change::Made };
+        if !made.kept {
+            *made = Made { times: made.times + 1, kept: true };
+        }
+        Ok((crate::salt::made_up_ssh_key("ssh-ed25519", &format!("{stack} {}", made.times), stack.as_str())?, change))
+    }
+    async fn remove(&self, stack: &StackName) -> PortResult<Change> {
+        let mut all = locked(&self.0);
+        let kept = all.get_mut(stack).is_some_and(|made| std::mem::take(&mut made.kept));
+        Ok(if kept { Change::Made } else { Change::NotNeeded })
     }
 }
 

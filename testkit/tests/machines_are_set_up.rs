@@ -39,6 +39,7 @@ fn machine(stack: &str, address: &str) -> Machine {
         master: None,
         minion: None,
         fault: None,
+        stopped: None,
     }
 }
 

@@ -20,7 +20,7 @@ use bldr_testkit::{
     machines::{FAILING_STATE, Fault, KeyPair, Machine, SecurityGroup, path},
     salt,
     spec::FleetSpec,
-    stores::{MemoryContexts, MemoryJournal, MemoryLock, MemoryProjects, MemorySleepers},
+    stores::{MemoryContexts, MemoryJournal, MemoryKeyPairs, MemoryLaunches, MemoryLock, MemoryProjects, MemorySleepers},
     world::World,
 };
 use std::{
@@ -43,8 +43,18 @@ async fn journal() {
 }
 
 #[tokio::test]
+async fn key_pairs() {
+    contract::key_pairs::suite(|| Arc::new(MemoryKeyPairs::default())).await;
+}
+
+#[tokio::test]
 async fn lock() {
     contract::lock::suite(|| Arc::new(MemoryLock::default())).await;
+}
+
+#[tokio::test]
+async fn launches() {
+    contract::launches::suite(&MemoryLaunches::default()).await;
 }
 
 #[tokio::test]
@@ -88,6 +98,7 @@ impl contract::inventory::Bench for SimulatedAccount {
             master: None,
             minion: None,
             fault: None,
+            stopped: None,
         };
         self.world.machines.put(&id.to_string(), machine).unwrap();
         id

@@ -4,11 +4,12 @@ use super::{Ec2Provisioning, of_node};
 use crate::{
     failure::Failure,
     instance::NODE,
+    inventory::listed,
     power::Ec2Power,
     refusal::{Refusal, Why},
 };
 use aws_sdk_ec2::types::{
-    BlockDeviceMapping, EbsBlockDevice, HttpTokensState, Image, InstanceMetadataOptionsRequest, InstanceType, ResourceType,
+    BlockDeviceMapping, EbsBlockDevice, Filter, HttpTokensState, Image, InstanceMetadataOptionsRequest, InstanceType, ResourceType,
 };
 use aws_smithy_types::base64;
 use bldr_core::{
@@ -16,6 +17,9 @@ use bldr_core::{
     ports::{Change, Order},
 };
 use sha2::{Digest, Sha256};
+
+/// How many machines of one order may be gone before somebody has to look.
+const MOST_GONE: usize = 20;
 
 impl Ec2Provisioning {
     pub(super) async fn machine(&self, order: &Order) -> Result<(Instance, Change), Failure> {
@@ -25,7 +29,7 @@ impl Ec2Provisioning {
         match <[Instance; 1]>::try_from(there) {
             Ok([one]) if one.state == InstanceState::Pending => Ok((self.up(&one.id).await?, Change::NotNeeded)),
             Ok([one]) => Ok((one, Change::NotNeeded)),
-            Err(none) if none.is_empty() => Ok((self.up(&self.order(order).await?).await?, Change::Made)),
+            Err(none) if none.is_empty() => Ok((self.up(&self.ordered(order).await?).await?, Change::Made)),
             Err(several) => {
                 let ids: Vec<_> = several.iter().map(|i| i.id.to_string()).collect();
                 Err(Failure::Provisioning(Refusal::new(Why::Several, format!("the tag '{NODE}' of {} is {number}", ids.join(", ")))))
@@ -33,11 +37,27 @@ impl Ec2Provisioning {
         }
     }
 
-    async fn order(&self, order: &Order) -> Result<Ec2Id, Failure> {
+    /// EC2 answers an order that it has had before with the machine that it gave then, even if that is gone by now, as one that never
+    /// came up is: then the order is another one, and the same one again for whoever repeats it.
+    async fn ordered(&self, order: &Order) -> Result<Ec2Id, Failure> {
+        let mut gone = String::new();
+        for _ in 0..MOST_GONE {
+            let id = self.order(order, &gone).await?;
+            let ids = Filter::builder().name("instance-id").values(&*id.0).build();
+            let states = [InstanceState::ShuttingDown, InstanceState::Terminated];
+            if listed(&self.0, ids, &states, |_| true).await?.is_empty() {
+                return Ok(id);
+            }
+            gone = id.0.into();
+        }
+        Err(Failure::NeverUp { state: InstanceState::Terminated, reason: None })
+    }
+
+    async fn order(&self, order: &Order, gone: &str) -> Result<Ec2Id, Failure> {
         let machine = &order.machine;
         let image = self.image(&machine.ami).await?;
         let imds = InstanceMetadataOptionsRequest::builder().http_tokens(HttpTokensState::Required).build();
-        let ask = self.0.client.run_instances().min_count(1).max_count(1).client_token(token(order));
+        let ask = self.0.client.run_instances().min_count(1).max_count(1).client_token(token(order, gone));
         let ask = ask.image_id(&machine.ami).instance_type(InstanceType::from(&*machine.instance_type));
         let ask = ask.set_subnet_id(machine.subnet.clone()).security_group_ids(&*order.security_group.0);
         let ask = ask.key_name(order.node.stack().as_str()).user_data(base64::encode(&order.user_data));
@@ -92,10 +112,10 @@ impl Ec2Provisioning {
     }
 }
 
-/// The same for the same order of the same launch, so that EC2 knows a repetition from a second order. 64 characters are
-/// what it takes.
-fn token(order: &Order) -> String {
-    let order = format!("{}\n{}", order.node, order.launch);
+/// The same for the same order of the same launch after the same machine that is gone, so that EC2 knows a repetition from a second
+/// order. 64 characters are what it takes.
+fn token(order: &Order, gone: &str) -> String {
+    let order = format!("{}\n{}{}{gone}", order.node, order.launch, if gone.is_empty() { "" } else { "\n" });
     Sha256::digest(order).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

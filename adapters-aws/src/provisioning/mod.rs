@@ -9,7 +9,7 @@ mod removal;
 use crate::{
     connection::Ec2,
     failure::Failure,
-    instance::{CLUSTER, NODE},
+    instance::{CLOUDFORMATION, CLUSTER, NODE},
     inventory::{ALIVE, listed},
 };
 use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
@@ -75,10 +75,11 @@ impl Ec2Provisioning {
         })
     }
 
-    /// The stack's machines, those that are about to go included: they hold on to the security group until they are gone.
+    /// The stack's machines, those that are about to go included: they hold on to the security group until they are gone. What
+    /// CloudFormation has made is CloudFormation's, whatever other tags it carries.
     async fn instances(&self, stack: &StackName) -> Result<Vec<Instance>, Failure> {
         let states: Vec<_> = ALIVE.into_iter().chain([InstanceState::ShuttingDown]).collect();
-        listed(&self.0, tagged(stack), &states).await
+        listed(&self.0, tagged(stack), &states, |theirs| !theirs.tags().iter().any(|tag| tag.key() == Some(CLOUDFORMATION))).await
     }
 }
 

@@ -36,7 +36,7 @@ fn ran() -> (u16, String) {
 #[tokio::test]
 async fn a_new_machine_is_awaited_even_while_nobody_has_heard_of_it() {
     let unknown = canned::error(400, "InvalidInstanceID.NotFound", "no");
-    let server = Canned::answering([nothing(), image(), ran(), unknown, one("pending"), one("running")]).await;
+    let server = Canned::answering([nothing(), image(), ran(), nothing(), unknown, one("pending"), one("running")]).await;
     let (instance, change) = connected(&server.endpoint).await.provisioning().run(&ordered()).await.unwrap();
     assert_eq!((instance.state, change), (InstanceState::Running, Change::Made));
     let asked = &server.asked()[2];
@@ -49,7 +49,7 @@ async fn a_new_machine_is_awaited_even_while_nobody_has_heard_of_it() {
 async fn a_machine_that_never_comes_up_says_why() {
     let reason = "<stateReason><code>c</code><message>Client.VolumeLimitExceeded: Volume limit exceeded</message></stateReason>";
     let gone = canned::page([("i-1", "terminated", reason)], "");
-    let server = Canned::answering([nothing(), image(), ran(), one("pending"), gone]).await;
+    let server = Canned::answering([nothing(), image(), ran(), nothing(), one("pending"), gone]).await;
     let error = connected(&server.endpoint).await.provisioning().run(&ordered()).await.map(drop).unwrap_err();
     assert_eq!(error.kind, PortErrorKind::Refused);
     assert!(error.to_string().contains("terminated and was never running (Client.VolumeLimitExceeded"), "{error}");

@@ -99,6 +99,20 @@ async fn ec2_keeps_the_contract_of_provisioning() {
 }
 
 #[tokio::test]
+async fn a_machine_that_is_gone_does_not_stand_in_the_way_of_the_same_order() {
+    let bench = bench(connected).await;
+    let order = prepared(&bench, &stack("harbor--again"), 1, "launch-1").await;
+    let mut seen = BTreeSet::new();
+    for _ in 0..3 {
+        let (instance, change) = bench.provisioning.run(&order).await.unwrap();
+        assert_eq!(change, Change::Made);
+        assert!(seen.insert(instance.id.clone()), "EC2 gave {} before", instance.id);
+        assert_eq!(bench.provisioning.run(&order).await.unwrap(), (instance.clone(), Change::NotNeeded));
+        bench.back_door.client.terminate_instances().instance_ids(&*instance.id.0).send().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_machine_and_its_disk_are_as_they_were_ordered() {
     let bench = bench(connected).await;
     let order = prepared(&bench, &stack("harbor--2012-12-12"), 3, "launch-1").await;

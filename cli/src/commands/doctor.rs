@@ -7,8 +7,9 @@ use crate::{
     wiring::Ports,
 };
 use bldr_core::{
-    doctor::{Check, Verdict, repositories, visit},
+    doctor::{Check, Verdict, visit},
     name::StackName,
+    ports::Library,
     survey::{Depth, survey},
 };
 use serde::Serialize;
@@ -29,7 +30,8 @@ pub async fn examine(wanted: Option<&StackName>, ports: &Ports, session: &Sessio
     let projects = ports.stores.shared.projects().await?;
     let fleet = survey(&ports.sources(&session.place), |_| Depth::Context).await.map_err(Exit::blind)?;
     let master = named::master(&fleet, wanted, session)?.name.clone();
-    let urls = repositories(&projects, &master).map_err(|error| Exit::refused(error.to_string()).line("nothing was changed"))?;
+    let library = Library::of(&projects, &master, &[]).map_err(|error| Exit::refused(error.to_string()).line("nothing was changed"))?;
+    let urls = library.repositories();
     let clock = || ports.stores.clock.now();
     let checks = visit(&fleet, &master, &urls, &*ports.masters, &*ports.minions, clock).await;
     let fit = checks.iter().all(|check| check.verdict != Verdict::No);

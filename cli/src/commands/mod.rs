@@ -2,10 +2,12 @@
 
 pub mod build_vars;
 pub mod context;
+pub mod destroy;
 pub mod doctor;
 pub mod files;
 pub mod fleet_lock;
 pub mod keys;
+pub mod launch;
 pub mod masters;
 pub mod named;
 pub mod nodes;
@@ -19,6 +21,8 @@ pub mod shell;
 pub mod stacks;
 pub mod status;
 pub mod task_list;
+pub mod update;
+pub mod watched;
 
 use crate::{
     exit::{Code, Exit},
@@ -60,6 +64,10 @@ pub async fn run(request: Request, session: &mut Session) -> Result<Code, Exit> 
         Request::Remaster(remaster) => remaster_all::remaster(&remaster, &ports, session).await,
         Request::Doctor(master) => doctor::examine(master.as_ref(), &ports, session).await,
         Request::Retire(master) => retire::retire(&master, &ports, session).await,
+        Request::Launch(wanted) => launch::launch(&wanted, &ports, session).await,
+        Request::Update(wanted) => update::update(&wanted, &ports, session).await,
+        Request::UpdateMaster(wanted) => update::update_master(&wanted, &ports, session).await,
+        Request::Destroy(stack) => destroy::destroy(&stack, &ports, session).await,
         Request::Keys(keys) => keys::run(&keys, &ports, session).await,
         Request::Download(download) => files::download(&download, &ports, session).await,
         Request::Upload(upload) => files::upload(&upload, &ports, session).await,

@@ -1,13 +1,14 @@
-//! `master.retire`: may this master go? If nothing points to it any more, it is stopped.
+//! `master.retire`: may this master go? If nothing points to it any more, it is stopped, and some days later removed.
 
-use super::{Session, fleet_lock::Held, named, status::ANSWERS_WITHIN};
+use super::{Session, destroy, fleet_lock::Held, named, status::ANSWERS_WITHIN};
 use crate::{
     exit::{Code, Exit},
-    screen::table::Table,
+    request::Retire,
+    screen::{line::counted, table::Table},
     wiring::Ports,
 };
 use bldr_core::{
-    fleet::InstanceState,
+    fleet::{InstanceState, Node},
     name::StackName,
     retirement::{Place, Pointer, pointers},
     survey::{self, Depth},
@@ -21,28 +22,26 @@ struct RetireView<'a> {
     stopped: bool,
 }
 
-/// Looks at everything that could point to it; stops it where nothing does.
+/// Looks at everything that could point to it. Where nothing does, it is stopped; or it goes for good, where that was long enough
+/// ago.
 ///
 /// # Errors
 /// A stack that is no master or not there, a fleet that cannot be seen, and anything that still points to it.
-pub async fn retire(master: &StackName, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
+pub async fn retire(wanted: &Retire, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
     let held = Held::take(&ports.stores, session).await?;
-    let ended = looked_at(master, ports, session).await;
+    let ended = looked_at(wanted, ports, session).await;
     held.release(session, ended).await
 }
 
-async fn looked_at(master: &StackName, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
-    let sources = ports.sources(&session.place);
-    let mut fleet = survey::list(&sources).await.map_err(Exit::blind)?;
-    let projects = ports.stores.shared.projects().await?;
-    let nodes = named::master(&fleet, Some(master), session)?.nodes.clone();
-    survey::deepen(&mut fleet, &sources, None, |_| Depth::Nodes).await;
-    let answers = survey::answers(&fleet, &*ports.masters, ANSWERS_WITHIN).await;
-    let found = pointers(&fleet, &projects, session.place.settings.master.as_ref(), master, &answers);
+async fn looked_at(wanted: &Retire, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
+    let master = &wanted.master;
+    let (nodes, found) = found(master, ports, session).await?;
     if !found.is_empty() {
-        session.screen.result(|| text(&found), &RetireView { master, pointers: &found, stopped: false });
-        return Err(Exit::refused(format!("{master} cannot go yet: {} places point to it, or may", found.len()))
-            .line("nothing was changed; `bldr master.remaster_all:NEWMASTER` moves what is left, `master.status` shows it"));
+        return Err(still_needed(master, &found, session));
+    }
+    if wanted.terminate {
+        after_grace(wanted, ports).await?;
+        return destroy::gone(master, ports, session).await;
     }
     let up: Vec<_> = nodes.iter().filter(|node| node.state != InstanceState::Stopped).collect();
     if !up.is_empty() {
@@ -53,8 +52,64 @@ async fn looked_at(master: &StackName, ports: &Ports, session: &mut Session) -> 
         ports.power.stop(&node.id).await.map_err(|error| Exit { code: Code::Failed, ..error.into() })?;
     }
     session.screen.result(|| format!("{master} is stopped; nothing points to it\n"), &RetireView { master, pointers: &[], stopped: true });
+    session.screen.note(&format!("`bldr master.retire:{master},terminate=yes` removes it for good, {} days from now", wanted.grace));
     Ok(Code::Done)
 }
+
+/// Everything that points to a master, and its nodes.
+async fn found(master: &StackName, ports: &Ports, session: &Session) -> Result<(Vec<Node>, Vec<Pointer>), Exit> {
+    let sources = ports.sources(&session.place);
+    let mut fleet = survey::list(&sources).await.map_err(Exit::blind)?;
+    let projects = ports.stores.shared.projects().await?;
+    let nodes = named::master(&fleet, Some(master), session)?.nodes.clone();
+    survey::deepen(&mut fleet, &sources, None, |_| Depth::Nodes).await;
+    let answers = survey::answers(&fleet, &*ports.masters, ANSWERS_WITHIN).await;
+    Ok((nodes, pointers(&fleet, &projects, session.place.settings.master.as_ref(), master, &answers)))
+}
+
+/// That no minion needs a master which is to be destroyed. What names it in files is for people to mend.
+///
+/// # Errors
+/// Refused where one does; a fleet that cannot be seen.
+pub(super) async fn unneeded(master: &StackName, ports: &Ports, session: &Session) -> Result<(), Exit> {
+    let (_, mut found) = found(master, ports, session).await?;
+    found.retain(|pointer| !matches!(pointer.place, Place::Settings | Place::ProjectFile));
+    if found.is_empty() { Ok(()) } else { Err(still_needed(master, &found, session)) }
+}
+
+fn still_needed(master: &StackName, found: &[Pointer], session: &Session) -> Exit {
+    session.screen.result(|| text(found), &RetireView { master, pointers: found, stopped: false });
+    Exit::refused(format!("{master} cannot go yet: {} places point to it, or may", found.len()))
+        .line("nothing was changed; `bldr master.remaster_all:NEWMASTER` moves what is left, `master.status` shows it")
+}
+
+/// That it has been stopped for as long as somebody might still want it back.
+async fn after_grace(wanted: &Retire, ports: &Ports) -> Result<(), Exit> {
+    let Retire { master, grace, .. } = wanted;
+    let unchanged = |problem: String| Exit::refused(problem).line("nothing was changed");
+    let instances = ports.inventory.instances().await.map_err(Exit::blind)?;
+    let now = ports.stores.clock.now();
+    for instance in instances.iter().filter(|instance| instance.stack == master.as_str()) {
+        if instance.state != InstanceState::Stopped {
+            return Err(unchanged(format!("{master} is {}", instance.state)).line(format!("`bldr master.retire:{master}` stops it first")));
+        }
+        let days = instance.stopped.map(|since| u64::try_from((now.0 - since.0) / DAY).unwrap_or(0));
+        match days {
+            Some(days) if days >= *grace => {}
+            Some(days) => {
+                let problem = format!("{master} has been stopped for {}, and its grace is {grace}", counted(days as usize, "day"));
+                return Err(unchanged(problem).line("grace=DAYS says otherwise"));
+            }
+            None => {
+                return Err(unchanged(format!("EC2 does not say since when {master} is stopped; `bldr destroy:{master}` does not ask")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// In milliseconds.
+const DAY: i64 = 86_400_000;
 
 fn text(found: &[Pointer]) -> String {
     let mut table = Table::new(["WHAT POINTS TO IT", "OF", "WHY"]);

@@ -12,6 +12,8 @@ use bldr_core::{
     error::PortResult,
     fleet::{InstanceState, PublicKey},
     minion_config,
+    ports::Change,
+    ssh_key::SshPublicKey,
 };
 use bldr_testkit::{
     machines::{Machines, path},
@@ -19,7 +21,11 @@ use bldr_testkit::{
     spec::FleetSpec,
 };
 use serde::{Deserialize, Serialize};
-use std::{fs, io, path::PathBuf, time::Duration};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// What the sandbox was made from; kept beside it, for `sandbox.reset`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -66,10 +72,29 @@ pub async fn run(task: &SandboxTask, session: &Session) -> Result<Code, Exit> {
         SandboxTask::Create(fleet) => origin(fleet)?,
         SandboxTask::Reset => remembered(session)?,
         SandboxTask::Show => return show(session),
+        SandboxTask::DeployKey(file) => return register(file, session),
     };
     // Not under the feet of a run that goes on.
     let held = Held::of(&*wiring::lock(&session.place), &*wiring::clock(), session).await?;
     held.release(session, make(&origin, session)).await
+}
+
+#[derive(Serialize)]
+struct RegisteredView {
+    fingerprint: String,
+    changed: bool,
+}
+
+/// What one does on the page of a git host.
+fn register(file: &Path, session: &Session) -> Result<Code, Exit> {
+    let text = fs::read_to_string(file).map_err(|error| Exit::refused(format!("{}: {error}", file.display())))?;
+    let no_key = || Exit::refused(format!("{}: it is no public key", file.display()));
+    let key = SshPublicKey::from_openssh(&text).ok_or_else(no_key)?;
+    let machines = session.place.sandbox().open(&wiring::clock(), Duration::ZERO)?;
+    let view = RegisteredView { fingerprint: key.fingerprint(), changed: machines.register_deploy_key(&key)? == Change::Made };
+    let was = if view.changed { "is registered now" } else { "was registered already" };
+    session.screen.result(|| format!("{} {was}: the git hosts of the sandbox let it read\n", view.fingerprint), &view);
+    Ok(Code::Done)
 }
 
 fn origin(fleet: &Fleet) -> Result<Origin, Exit> {

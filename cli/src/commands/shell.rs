@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     exit::{Code, Exit},
-    request::{Command, Concurrency, Ssh},
+    request::{Command, Ssh},
     screen::{Format, Screen},
     wiring::Ports,
 };
@@ -14,6 +14,7 @@ use bldr_core::{
     fleet::Node,
     name::{NodeName, StackName},
     ports::Heard,
+    update::Concurrency,
 };
 use futures::{StreamExt, stream};
 use serde::Serialize;

@@ -13,11 +13,20 @@ pub fn of_event(event: &Event) -> Option<String> {
         Event::RunStarted { run, master, address, lanes, allow_unshared, .. } => {
             let stacks = lanes.iter().map(|lane| lane.stacks.len()).sum::<usize>();
             let unshared = if *allow_unshared { ", although that address is not shared" } else { "" };
-            format!("run {run}: {} of {} to {master} at {address}{unshared}", counted(stacks, "stack"), counted(lanes.len(), "project"))
+            match (master, address) {
+                (Some(master), Some(address)) => {
+                    let (stacks, projects) = (counted(stacks, "stack"), counted(lanes.len(), "project"));
+                    format!("run {run}: {stacks} of {projects} to {master} at {address}{unshared}")
+                }
+                _ => format!(
+                    "run {run}: {}",
+                    lanes.iter().flat_map(|lane| &lane.stacks).map(StackName::as_str).collect::<Vec<_>>().join(", ")
+                ),
+            }
         }
         Event::StackStarted { .. } | Event::StepStarted { .. } | Event::RunFinished { .. } => return None,
         // What looks and changes nothing is worth a line where it fails.
-        Event::StepFinished { action: Action::Examine, .. } => return None,
+        Event::StepFinished { action: Action::Examine, detail: None, .. } => return None,
         Event::StepFinished { stack, node, action, change, millis, detail, states } => {
             // What has something to say for itself says whether anything changed.
             let looked = matches!(action, Action::Prove | Action::ProveOld);
@@ -50,16 +59,27 @@ fn place(stack: &StackName, node: Option<&NodeName>) -> String {
 
 fn done(action: Action) -> &'static str {
     match action {
+        Action::SaveContext => "context saved",
+        Action::KeyPair => "key pair",
+        Action::SecurityGroup => "security group",
+        Action::Run => "machine",
         Action::Start => "started",
+        Action::FirstStart => "lets us in",
+        Action::Install => "installed",
+        Action::Refresh => "repositories and configuration",
+        Action::Enlist => "minion configured",
         Action::RewriteContext => "context rewritten",
         Action::Examine => "examined",
         Action::Introduce => "introduced",
         Action::Rehearse => "highstate rehearsed",
         Action::Repoint => "repointed",
-        Action::Prove => "answers its new master",
+        Action::Prove => "answers its master",
         Action::Confirm => "confirmed",
         Action::Keep => "left as it is",
         Action::Highstate => "highstate",
+        Action::Sweep => "orphaned keys",
+        Action::Remove => "removed",
+        Action::RemoveContext => "context removed",
         Action::Revert => "put back",
         Action::RestoreContext => "context restored",
         Action::ProveOld => "back",

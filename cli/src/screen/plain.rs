@@ -45,7 +45,9 @@ impl RunScreen for Plain {
 pub(super) fn style(event: &Event) -> Style {
     let plain = Style::new();
     match event {
-        Event::StackFinished { outcome: Outcome::Remastered, .. } => plain.green(),
+        Event::StackFinished { outcome: Outcome::Remastered | Outcome::Launched | Outcome::Updated | Outcome::Destroyed, .. } => {
+            plain.green()
+        }
         Event::StackFinished { outcome: Outcome::Failed | Outcome::RolledBack, .. } | Event::StepFailed { .. } => plain.red(),
         Event::StackFinished { outcome: Outcome::Held | Outcome::Interrupted, .. } | Event::Warning { .. } => plain.yellow(),
         _ => plain,

@@ -18,8 +18,8 @@ pub fn of_event(event: &Event) -> Option<String> {
 
 /// How many ended how: `12 re-mastered, 1 failed`.
 pub fn totals(outcomes: &[Outcome]) -> String {
-    use Outcome::{AlreadyThere, Failed, Held, Interrupted, Remastered, RolledBack, Skipped};
-    let counts = [Remastered, AlreadyThere, Skipped, RolledBack, Failed, Held, Interrupted]
+    use Outcome::{AlreadyThere, Destroyed, Failed, Held, Interrupted, Launched, Remastered, RolledBack, Skipped, Updated};
+    let counts = [Remastered, Launched, Updated, Destroyed, AlreadyThere, Skipped, RolledBack, Failed, Held, Interrupted]
         .into_iter()
         .map(|wanted| (outcomes.iter().filter(|outcome| **outcome == wanted).count(), wanted))
         .filter(|(count, _)| *count > 0)

@@ -21,8 +21,8 @@ fn run() -> Vec<Record> {
         Event::RunStarted {
             run: run.clone(),
             cloud: "sandbox".into(),
-            master,
-            address: "10.0.0.20".parse().unwrap(),
+            master: Some(master),
+            address: "10.0.0.20".parse().ok(),
             command: "bldr master.remaster_all:master-server--b".into(),
             lanes,
             allow_unshared: true,

@@ -5,7 +5,6 @@ use crate::{
     fleet::{ContextFacts, Fleet, InstanceState, KeyState, Node, Reading, Stack, Timestamp},
     name::StackName,
     ports::{Masters, Minions},
-    project::{ProjectError, Projects},
     readiness, survey,
     survey::NewMaster,
 };
@@ -14,23 +13,6 @@ use std::collections::BTreeMap;
 
 /// How many minions are asked at once.
 const AT_ONCE: usize = 8;
-
-/// The git repositories that a master has to be able to read: the private one, that of the configuration, and every formula of
-/// every project; each once.
-///
-/// # Errors
-/// A project whose formulas are no list of texts.
-pub fn repositories(projects: &Projects, master: &StackName) -> Result<Vec<String>, ProjectError> {
-    let own = projects.get(&master.project());
-    let own = ["private-repo", "configuration-repo"].iter().filter_map(|key| own?.get(key)?.as_string()).filter(|url| !url.is_empty());
-    let mut all: Vec<String> = own.collect();
-    for formula in projects.known_formulas()? {
-        if !all.contains(&formula) {
-            all.push(formula);
-        }
-    }
-    Ok(all)
-}
 
 /// Asks everybody, and says what came of it: a line a check. Of the fleet the contexts have to be read; `now` is our own clock.
 pub async fn visit(
@@ -102,20 +84,5 @@ async fn asked(network: String, node: &Node, master: &NewMaster, minions: &dyn M
                 Check::no(about, why, "its security group and routes have to let minions in at 4505 and 4506, unless that says other")
             }
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::json;
-
-    #[test]
-    fn every_repository_is_named_once_the_masters_own_first() {
-        let text = r#"{"defaults": {}, "harbor": {"formula-repo": "https://a", "formula-dependencies": ["https://b"]},
-            "master-server": {"private-repo": "git@p", "configuration-repo": "https://c", "formula-repo": "https://a"}}"#;
-        let projects = Projects::from_file("team.yaml", json::parse(text).unwrap()).unwrap();
-        let found = repositories(&projects, &"master-server--a".parse().unwrap()).unwrap();
-        assert_eq!(found, ["git@p", "https://c", "https://a", "https://b"]);
     }
 }

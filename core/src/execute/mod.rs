@@ -2,16 +2,17 @@
 //!
 //! Every step may be interrupted at any instruction and done again: the next run surveys, plans and does what is missing.
 
+pub(crate) mod joining;
 mod stack;
+pub(crate) mod telling;
 
 use crate::{
-    error::{PortErrorKind, PortResult},
     event::{Event, Outcome, RunId},
     fleet::{Fleet, Host, Reading},
     name::StackName,
     old_keys::{self, Identity},
     plan::{Entry, Lane, RemasterPlan, Todo},
-    ports::{Clock, ContextStore, Journal, Masters, Minions, Operator, Power, Record, Sleepers},
+    ports::{Clock, ContextStore, Journal, Masters, Minions, Operator, Power, Sleepers},
     survey::{AddressPolicy, NewMaster},
 };
 use futures::{StreamExt, channel::mpsc, stream};
@@ -20,8 +21,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     sync::{Mutex, PoisonError},
-    time::Duration,
 };
+use telling::Telling;
 
 /// What a run acts through.
 pub struct Ports<'a> {
@@ -77,21 +78,23 @@ pub struct RunReport {
 
 /// Carries out a plan that was made from this fleet.
 pub async fn execute(plan: &RemasterPlan, fleet: &Fleet, run: &Run, ports: &Ports<'_>) -> RunReport {
-    let execution = Execution { plan, fleet, run, ports, report: Mutex::default(), moved: Mutex::default() };
-    let begun = ports.clock.now().0;
+    let telling = Telling::new(&run.id, &run.cloud, ports.journal, ports.operator, ports.clock);
+    let execution = Execution { plan, fleet, run, ports, telling, moved: Mutex::default() };
+    let begun = execution.telling.now();
     execution
+        .telling
         .tell(Event::RunStarted {
             run: run.id.clone(),
             cloud: run.cloud.clone(),
-            master: plan.master.clone(),
-            address: plan.address.clone(),
+            master: Some(plan.master.clone()),
+            address: Some(plan.address.clone()),
             command: run.command.clone(),
             lanes: plan.work(),
             allow_unshared: run.allow_unshared,
         })
         .await;
     for (stack, reason) in &plan.untouched {
-        execution.note(stack, reason.outcome(), Some(reason.to_string()));
+        execution.telling.note(stack, reason.outcome(), Some(reason.to_string()));
     }
     let (moving, mut moved) = mpsc::channel(0);
     let lanes: Vec<_> = plan.lanes.iter().map(|lane| (lane, moving.clone())).collect();
@@ -103,13 +106,7 @@ pub async fn execute(plan: &RemasterPlan, fleet: &Fleet, run: &Run, ports: &Port
         execution.remove_old_keys().await;
     };
     futures::join!(walked, tidied);
-    let (outcomes, reasons) = execution.with_report(|report| {
-        report.interrupted = ports.operator.interrupted();
-        (report.outcomes.clone(), report.reasons.clone())
-    });
-    let millis = execution.millis_since(begun);
-    execution.tell(Event::RunFinished { run: run.id.clone(), cloud: run.cloud.clone(), outcomes, reasons, millis }).await;
-    execution.report.into_inner().unwrap_or_else(PoisonError::into_inner)
+    execution.telling.close(begun).await
 }
 
 /// Held for as long as a minion may yet move; nothing is sent.
@@ -120,7 +117,7 @@ struct Execution<'a> {
     fleet: &'a Fleet,
     run: &'a Run,
     ports: &'a Ports<'a>,
-    report: Mutex<RunReport>,
+    telling: Telling<'a>,
     moved: Mutex<Moved>,
 }
 
@@ -133,37 +130,6 @@ struct Moved {
 }
 
 impl Execution<'_> {
-    fn with_report<T>(&self, change: impl FnOnce(&mut RunReport) -> T) -> T {
-        change(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn millis_since(&self, begun: i64) -> u64 {
-        u64::try_from(self.ports.clock.now().0 - begun).unwrap_or(0)
-    }
-
-    /// Records first, then shows: what an operator has seen is in the journal.
-    async fn tell(&self, event: Event) {
-        let record = Record { at: self.ports.clock.now(), event };
-        if let Err(error) = self.ports.journal.append(&self.run.id, &record).await {
-            self.with_report(|report| report.unrecorded.get_or_insert(error.to_string()).clone());
-        }
-        self.ports.operator.notify(&record);
-    }
-
-    fn note(&self, stack: &StackName, outcome: Outcome, reason: Option<String>) {
-        self.with_report(|report| {
-            report.outcomes.insert(stack.clone(), outcome);
-            if let Some(reason) = reason {
-                report.reasons.insert(stack.clone(), reason);
-            }
-        });
-    }
-
-    async fn finish(&self, stack: &StackName, outcome: Outcome, reason: Option<String>, millis: u64) {
-        self.note(stack, outcome, reason.clone());
-        self.tell(Event::StackFinished { stack: stack.clone(), outcome, reason, millis }).await;
-    }
-
     async fn lane(&self, lane: &Lane, moving: Moving) {
         let mut failed: Option<&StackName> = None;
         let (mut left, mut moving) = (lane.entries.len(), Some(moving));
@@ -172,11 +138,11 @@ impl Execution<'_> {
             left -= 1;
             let moving = moving.take_if(|_| left == 0);
             if let Some(culprit) = failed {
-                self.finish(stack, Outcome::Held, Some(format!("{culprit} failed, and it comes earlier in its project")), 0).await;
-            } else if let Some(problem) = self.with_report(|report| report.unrecorded.clone()) {
-                self.finish(stack, Outcome::Held, Some(format!("the run can no longer be recorded: {problem}")), 0).await;
+                self.telling.finish(stack, Outcome::Held, Some(format!("{culprit} failed, and it comes earlier in its project")), 0).await;
+            } else if let Some(problem) = self.telling.unrecorded() {
+                self.telling.finish(stack, Outcome::Held, Some(format!("the run can no longer be recorded: {problem}")), 0).await;
             } else if self.ports.operator.interrupted() {
-                self.finish(stack, Outcome::Interrupted, Some("not begun: the operator asked to stop".into()), 0).await;
+                self.telling.finish(stack, Outcome::Interrupted, Some("not begun: the operator asked to stop".into()), 0).await;
             } else if !self.entry(entry, moving).await {
                 failed = Some(stack);
             }
@@ -188,40 +154,23 @@ impl Execution<'_> {
         let stack = &entry.stack;
         match &entry.todo {
             Todo::Blocked(reason) => {
-                self.finish(stack, Outcome::Failed, Some(format!("{reason} (nothing was changed)")), 0).await;
+                self.telling.finish(stack, Outcome::Failed, Some(format!("{reason} (nothing was changed)")), 0).await;
                 false
             }
             Todo::Steps { steps, .. } => {
                 let begun = self.ports.clock.now().0;
-                self.tell(Event::StackStarted { stack: stack.clone() }).await;
+                self.telling.tell(Event::StackStarted { stack: stack.clone() }).await;
                 let (outcome, reason) = StackRun::new(self, stack).walk(steps, moving).await;
-                self.finish(stack, outcome, reason, self.millis_since(begun)).await;
+                self.telling.finish(stack, outcome, reason, self.telling.millis_since(begun)).await;
                 outcome.is_success()
             }
         }
     }
 
-    /// Does it again where nobody answered: a lost connection says nothing about what was done, and all of it may be done
-    /// twice.
-    async fn patiently<T>(&self, ask: impl AsyncFn() -> PortResult<T>) -> PortResult<T> {
-        self.again_after(&[1, 4], ask).await
-    }
-
-    /// The same, after these pauses in seconds.
-    async fn again_after<T>(&self, pauses: &[u64], ask: impl AsyncFn() -> PortResult<T>) -> PortResult<T> {
-        for pause in pauses {
-            match ask().await {
-                Err(error) if error.kind == PortErrorKind::Unreachable => self.ports.clock.sleep(Duration::from_secs(*pause)).await,
-                answer => return answer,
-            }
-        }
-        ask().await
-    }
-
     /// Takes the keys of the minions that have left from the masters they have left, in one go for each. A master that
     /// cannot be asked keeps them, and that is told; it is no failure of the run.
     async fn remove_old_keys(&self) {
-        if self.with_report(|report| report.unrecorded.is_some()) {
+        if self.telling.unrecorded().is_some() {
             return;
         }
         let moved = std::mem::take(&mut *self.moved.lock().unwrap_or_else(PoisonError::into_inner));
@@ -232,12 +181,12 @@ impl Execution<'_> {
         for (master, keys) in keys {
             let Some(host) = self.host_of(&master) else { continue };
             let begun = self.ports.clock.now().0;
-            match self.patiently(async || self.ports.masters.forget(&host, &keys).await).await {
+            match self.telling.patiently(async || self.ports.masters.forget(&host, &keys).await).await {
                 Ok(ids) if ids.is_empty() => {}
-                Ok(ids) => self.tell(Event::OldKeysRemoved { master, ids, millis: self.millis_since(begun) }).await,
+                Ok(ids) => self.telling.tell(Event::OldKeysRemoved { master, ids, millis: self.telling.millis_since(begun) }).await,
                 Err(error) => {
                     let message = format!("{master} still holds {} that left it: {error}", minions(keys.len()));
-                    self.tell(Event::Warning { message }).await;
+                    self.telling.tell(Event::Warning { message }).await;
                 }
             }
         }
@@ -252,7 +201,7 @@ impl Execution<'_> {
             };
             let message =
                 format!("{} could not be asked for the keys of the minions that left it, and may hold them still: {why}", master.name);
-            self.tell(Event::Warning { message }).await;
+            self.telling.tell(Event::Warning { message }).await;
         }
     }
 

@@ -30,8 +30,8 @@ pub fn every_event() -> Vec<Record> {
         Event::RunStarted {
             run: run("20261122-124301-k3f9"),
             cloud: "sandbox".into(),
-            master: stack("master-server--b"),
-            address: "10.0.0.2".parse().unwrap(),
+            master: Some(stack("master-server--b")),
+            address: "10.0.0.2".parse().ok(),
             command: "master.remaster_all:master-server--b \"\\\u{e4}\u{2028}\n".into(),
             lanes: vec![LaneNames { project: "harbor".parse().unwrap(), stacks: vec![harbor()] }],
             allow_unshared: true,

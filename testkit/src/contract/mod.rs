@@ -4,6 +4,8 @@
 pub mod context_store;
 pub mod inventory;
 pub mod journal;
+pub mod key_pairs;
+pub mod launches;
 pub mod lock;
 pub mod masters;
 pub mod minions;

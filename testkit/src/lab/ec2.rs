@@ -5,6 +5,7 @@ use super::{
     host::Host,
     hub::data,
     inside::{Running, entering_at},
+    launch::{Launcher, launch, terminate},
 };
 use bldr_core::fleet::Ec2Id;
 use futures::{
@@ -25,18 +26,18 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{ChildStdin, ChildStdout},
-    sync::oneshot,
+    sync::{OnceCell, oneshot},
 };
 
 /// The region everything is in.
 pub const REGION: &str = "us-east-1";
 
 type Waiting = Mutex<HashMap<u64, oneshot::Sender<Result<Value, String>>>>;
-type Machines = Arc<Mutex<HashMap<Ec2Id, Host>>>;
+pub(super) type Machines = Arc<Mutex<HashMap<Ec2Id, Host>>>;
 
 /// What is asked of moto over its standard input, and who waits for which answer.
 #[derive(Debug)]
-struct Line {
+pub(super) struct Line {
     calls: tokio::sync::Mutex<ChildStdin>,
     last_call: AtomicU64,
     waiting: Waiting,
@@ -47,8 +48,13 @@ struct Line {
 type Switched = Shared<BoxFuture<'static, ()>>;
 
 impl Line {
-    async fn ask(&self, mut call: Value) -> LabResult<Result<Value, String>> {
-        let id = self.last_call.fetch_add(1, Ordering::Relaxed);
+    /// A number that no other call has.
+    pub(super) fn next_call(&self) -> u64 {
+        self.last_call.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) async fn ask(&self, mut call: Value) -> LabResult<Result<Value, String>> {
+        let id = self.next_call();
         call["id"] = json!(id);
         let (answer, answered) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, answer);
@@ -57,12 +63,17 @@ impl Line {
     }
 }
 
+/// What launched machines are, once somebody has said so.
+type Launching = Arc<Mutex<Option<Launcher>>>;
+
 /// moto, as the lab's programs see it.
 #[derive(Debug)]
 pub struct Ec2 {
     endpoint: String,
-    line: Arc<Line>,
-    machines: Machines,
+    pub(super) line: Arc<Line>,
+    pub(super) machines: Machines,
+    pub(super) launcher: Launching,
+    pub(super) image: OnceCell<String>,
     subnet: Mutex<String>,
     _moto: Running,
 }
@@ -80,8 +91,7 @@ fn python() -> LabResult<PathBuf> {
 impl Ec2 {
     pub(super) async fn new(hub: u32, dir: &Path) -> LabResult<Self> {
         let mut command = entering_at(hub, dir, python()?, &[data().join("moto_lab.py")]);
-        // No shelf of ready-made images: they are most of what moto does at start, and nothing here looks at them.
-        command.envs(credentials()).env("MOTO_EC2_LOAD_DEFAULT_AMIS", "false");
+        command.envs(credentials());
         let log = dir.join("moto.log");
         let mut moto = Running::start_logging(command, Stdio::piped(), fs::File::create(&log).trying(log.display())?)?;
         let (Some(calls), Some(stdout)) = (moto.take_stdin(), moto.take_stdout()) else {
@@ -101,10 +111,12 @@ impl Ec2 {
                 switching: Mutex::default(),
             }),
             machines: Machines::default(),
+            launcher: Launching::default(),
+            image: OnceCell::new(),
             subnet: Mutex::default(),
             _moto: moto,
         };
-        tokio::spawn(listen(lines, ec2.line.clone(), ec2.machines.clone()));
+        tokio::spawn(listen(lines, ec2.line.clone(), ec2.machines.clone(), ec2.launcher.clone()));
         ec2.make_subnet().await?;
         Ok(ec2)
     }
@@ -136,7 +148,7 @@ impl Ec2 {
 
     /// Asks EC2, in boto3's words: `call("stop_instances", json!({"InstanceIds": ["i-…"]}))`.
     ///
-    /// A machine whose power that changes is on or off when this returns.
+    /// A machine whose power that changes is on or off when this returns, and one that it launches is up.
     ///
     /// # Errors
     /// When EC2 declines, or moto has ended.
@@ -185,7 +197,7 @@ fn credentials() -> Vec<(String, String)> {
 }
 
 /// Hands out replies and throws switches, in moto's order: a switch is announced before the reply to whoever threw it.
-async fn listen(mut lines: Lines<BufReader<ChildStdout>>, line: Arc<Line>, machines: Machines) {
+async fn listen(mut lines: Lines<BufReader<ChildStdout>>, line: Arc<Line>, machines: Machines, launcher: Launching) {
     while let Ok(Some(said)) = lines.next_line().await {
         let Ok(said) = serde_json::from_str::<Value>(&said) else { continue };
         if let Some(id) = said["id"].as_u64() {
@@ -194,11 +206,15 @@ async fn listen(mut lines: Lines<BufReader<ChildStdout>>, line: Arc<Line>, machi
             answer.map(|answer| answer.send(reply));
         } else if let Some(id) = said["power"].as_str() {
             let id = Ec2Id(id.into());
-            let host = machines.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
             // Starting a booted host takes seconds: they start side by side, each does in turn what its switch says.
             let mut switching = line.switching.lock().unwrap_or_else(PoisonError::into_inner);
-            let switched = tokio::spawn(switch(switching.remove(&id), host, said, line.clone()));
+            let switched = tokio::spawn(switch(switching.remove(&id), machines.clone(), said, line.clone()));
             switching.insert(id, switched.map(|_| ()).boxed().shared());
+        } else if let Some(id) = said["launched"].as_str() {
+            let (id, how) = (Ec2Id(id.into()), launcher.lock().unwrap_or_else(PoisonError::into_inner).clone());
+            let launched = tokio::spawn(launch(how, said, machines.clone(), line.clone()));
+            let mut switching = line.switching.lock().unwrap_or_else(PoisonError::into_inner);
+            switching.insert(id, launched.map(|_| ()).boxed().shared());
         }
     }
     // Whoever still waits learns by this that nobody will answer.
@@ -206,19 +222,24 @@ async fn listen(mut lines: Lines<BufReader<ChildStdout>>, line: Arc<Line>, machi
 }
 
 /// What cannot be switched, as a host that does not come up, is seen by whoever uses it.
-async fn switch(before: Option<Switched>, host: Option<Host>, said: Value, line: Arc<Line>) {
+async fn switch(before: Option<Switched>, machines: Machines, said: Value, line: Arc<Line>) {
     if let Some(before) = before {
         before.await;
     }
-    let state = said["state"].as_str();
+    let (id, state) = (Ec2Id(text(&said["power"]).into()), said["state"].as_str());
+    // After what came before: a machine that is being launched has its host only then.
+    let host = machines.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
     if let Some(host) = host {
         let _ = match state {
             Some("running") => host.power_on(said["public"].as_str().and_then(|ip| ip.parse().ok())).await,
             Some("stopping") => host.power_off().await,
-            _ => host.kill().await,
+            _ => {
+                machines.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                terminate(&id, &host).await
+            }
         };
     }
-    if state == Some("stopping") {
+    if state != Some("running") {
         let _ = line.ask(json!({"off": said["power"]})).await;
     }
 }

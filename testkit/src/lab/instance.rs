@@ -140,6 +140,7 @@ async fn run(ec2: &Ec2, spec: InstanceSpec) -> LabResult<(Ec2Id, HostSpec)> {
     }
     let wanted = json!({
         "ImageId": "ami-12c6146b", "InstanceType": "t3.small", "MinCount": 1, "MaxCount": 1, "NetworkInterfaces": [card],
+        "ClientToken": ec2.own_token(),
         "TagSpecifications": [{"ResourceType": "instance", "Tags": tags}],
     });
     let made = &ec2.call("run_instances", wanted).await?["Instances"][0];
@@ -147,5 +148,5 @@ async fn run(ec2: &Ec2, spec: InstanceSpec) -> LabResult<(Ec2Id, HostSpec)> {
     let private: Ipv4Addr = text(&made["PrivateIpAddress"]).parse().map_err(no_address)?;
     let public = made["PublicIpAddress"].as_str().map(str::parse).transpose().map_err(no_address)?;
     let id = Ec2Id(text(&made["InstanceId"]).into());
-    Ok((id, HostSpec { name, private, public, files: spec.files, kind: spec.kind }))
+    Ok((id, HostSpec { public, kind: spec.kind, ..HostSpec::new(name, private).files(spec.files) }))
 }

@@ -65,6 +65,8 @@ impl Machine {
         let folder = ground.dir.join("hosts").join(&name);
         fs::create_dir(&folder).trying(format_args!("a host called {name}"))?;
         place(&folder.join("files"), &spec.files)?;
+        let without = spec.without.iter().map(|path| format!("{path}\n"));
+        fs::write(folder.join("without"), without.collect::<String>()).trying(folder.display())?;
         Ok(Self {
             disk: ground.seen(&ground.dir.join("fs/hosts").join(&name).join("upper")),
             ground: Arc::clone(ground),

@@ -1,7 +1,7 @@
 //! Which real parts does a test need? A fleet on this machine: hosts with a stock OpenSSH server, and EC2, in namespaces.
 //!
 //! A [`Lab`] is a network of its own without a way out. In it are hosts ([`Lab::host`]), EC2 ([`Lab::ec2`]), machines that
-//! are both ([`Lab::instance`]), and the programs under test ([`Lab::run_in_hub`]), which see this machine's files and the
+//! are both ([`Lab::instance`]), those that bldr itself launches ([`Lab::launches`]), and the programs under test ([`Lab::run_in_hub`]), which see this machine's files and the
 //! lab's network. However the process that holds it ends, it leaves no process, no mount and no file.
 //!
 //! A [`GitHost`] has the repositories that hosts fetch.
@@ -21,6 +21,7 @@ mod host;
 mod hub;
 mod inside;
 mod instance;
+mod launch;
 mod machine;
 pub mod salt;
 mod spec;
@@ -31,6 +32,7 @@ pub use git::GitHost;
 pub use host::Host;
 pub use inside::Running;
 pub use instance::{Begins, Convention, InstanceSpec};
+pub use launch::Launching;
 pub use spec::{HostFile, HostKind, HostSpec};
 
 use error::{Trying, succeeded};

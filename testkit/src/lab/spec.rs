@@ -46,12 +46,15 @@ impl HostKind {
 pub struct HostSpec {
     /// Its name, unique in the lab.
     pub name: String,
-    /// Its address on the bridge, in 10.77.0.0/16 and not 10.77.0.1; unique in the lab.
+    /// Its address on the bridge, in 10.77.0.0/16 and not 10.77.0.1; unique in the lab. From 10.77.100.0 on they are those of
+    /// launched machines.
     pub private: Ipv4Addr,
     /// A second address it answers to, as EC2's public ones.
     pub public: Option<Ipv4Addr>,
     /// Files it starts with. `/etc/salt/minion` and `/etc/salt/master` start the daemon they configure.
     pub files: Vec<HostFile>,
+    /// Paths that the others have and it has not.
+    pub without: Vec<String>,
     /// How much of a machine it is.
     pub kind: HostKind,
 }
@@ -59,7 +62,7 @@ pub struct HostSpec {
 impl HostSpec {
     /// A light host with one address and no files.
     pub fn new(name: impl Into<String>, private: Ipv4Addr) -> Self {
-        Self { name: name.into(), private, public: None, files: Vec::new(), kind: HostKind::Light }
+        Self { name: name.into(), private, public: None, files: Vec::new(), without: Vec::new(), kind: HostKind::Light }
     }
     /// Gives it a public address.
     #[must_use]

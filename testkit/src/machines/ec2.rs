@@ -32,7 +32,7 @@ impl Power for Machines {
         // Nothing starts in no time, and a machine's start is told from the one before by its time.
         self.clock.sleep(self.pace.max(Duration::from_millis(1))).await;
         let now = self.clock.now();
-        self.change(&name, |machine| (machine.state, machine.launched) = (InstanceState::Running, now))?;
+        self.change(&name, |machine| (machine.state, machine.launched, machine.stopped) = (InstanceState::Running, now, None))?;
         salt::boot(self, &name)?;
         self.change(&name, |_| {}).map(|machine| machine.instance())
     }
@@ -40,6 +40,8 @@ impl Power for Machines {
         let name = self.by_id(id)?;
         self.clock.sleep(self.pace).await;
         salt::shut_down(self, &name)?;
-        self.change(&name, |machine| machine.state = InstanceState::Stopped).map(|machine| machine.instance())
+        let now = self.clock.now();
+        self.change(&name, |machine| (machine.state, machine.stopped) = (InstanceState::Stopped, Some(now)))
+            .map(|machine| machine.instance())
     }
 }

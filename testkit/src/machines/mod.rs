@@ -4,6 +4,7 @@
 //! EC2, a login shell on a node and one on a master make of them.
 
 mod ec2;
+mod host_keys;
 mod masters;
 mod minions;
 mod provisioning;
@@ -161,6 +162,9 @@ pub struct Machine {
     pub public: Option<HostAddress>,
     /// When it was last started.
     pub launched: Timestamp,
+    /// When it was stopped, where it was.
+    #[serde(default)]
+    pub stopped: Option<Timestamp>,
     /// Its salt-master, if it is one.
     #[serde(default)]
     pub master: Option<MasterDaemon>,
@@ -182,6 +186,7 @@ impl Machine {
             private: self.private.clone(),
             public: self.public.clone(),
             launched: self.launched,
+            stopped: self.stopped,
         }
     }
 }
@@ -262,6 +267,13 @@ impl Machines {
         self.disk.wipe(name).map_err(|e| trouble(name, e))?;
         self.known().take(name);
         Ok(())
+    }
+
+    /// Makes a machine be in this state, as if somebody had done so at EC2.
+    pub fn change_state(&self, name: &str, state: InstanceState) {
+        if let Some(machine) = self.known().machines.get_mut(name) {
+            machine.state = state;
+        }
     }
 
     /// A machine by name.

@@ -216,7 +216,12 @@ impl Provisioning for Machines {
             master: None,
             minion: None,
             fault: None,
+            stopped: None,
         };
+        // As cloud-init prints it.
+        let key = salt::made_up_ssh_key("ssh-ed25519", &machine.id.to_string(), &format!("root@{name}"))?;
+        let printed = format!("-----BEGIN SSH HOST KEY KEYS-----\n{key}\n-----END SSH HOST KEY KEYS-----\n");
+        self.keep(&name, path::CONSOLE, Some(&printed))?;
         self.put(&name, machine.clone())?;
         Ok((machine.instance(), Change::Made))
     }

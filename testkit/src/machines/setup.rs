@@ -12,7 +12,6 @@ use bldr_core::{
     salt_version::SaltVersion,
     ssh_key::SshPublicKey,
 };
-use sha2::{Digest, Sha512};
 use std::time::Duration;
 
 /// The version of Salt on a machine that has it and says no other.
@@ -199,8 +198,8 @@ impl Setup for Machines {
             Some(line) => line,
             None => {
                 let private = self.made_once(&name, path::DEPLOY_KEY_PRIVATE, || self.secret(&name, "deploy"))?;
-                let body: String = Sha512::digest(private).iter().map(|byte| format!("{byte:02x}")).collect();
-                self.made_once(&name, path::DEPLOY_KEY, || format!("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAACAQ{body} root@{name}\n"))?
+                let key = salt::made_up_ssh_key("ssh-rsa", &private, &format!("root@{name}"))?;
+                self.made_once(&name, path::DEPLOY_KEY, || format!("{key}\n"))?
             }
         };
         let problem = format!("{} is no public key", path::DEPLOY_KEY);

@@ -2,11 +2,14 @@
 
 mod steps;
 
-use super::{Execution, Moving, PoisonError};
+use super::{
+    Execution, Moving, PoisonError,
+    telling::{Stepped, Trouble},
+};
 use crate::{
     address::MasterAddress,
     error::{PortError, PortErrorKind},
-    event::{Action, Event, Outcome},
+    event::{Action, Outcome},
     fleet::{Host, Node, NodeFiles, PublicKey},
     minion_config,
     name::StackName,
@@ -16,13 +19,6 @@ use crate::{
     survey,
 };
 use std::{collections::HashMap, time::Duration};
-use steps::{Done, Failed, Stepped};
-
-/// Why a step failed, in a sentence; and whether that was a refusal.
-struct Trouble {
-    reason: String,
-    refused: bool,
-}
 
 /// How a stack was before its context was rewritten.
 struct Rewritten {
@@ -197,28 +193,8 @@ impl<'a> StackRun<'a> {
 
     /// Takes a step, and tells of it.
     async fn step(&mut self, step: Step, sleeps_again: bool) -> Result<(), Trouble> {
-        let execution = self.execution;
-        let (action, name) = (step.action, step.node.map(|number| self.stack.node(number)));
-        let begun = execution.ports.clock.now().0;
-        execution.tell(Event::StepStarted { stack: self.stack.clone(), node: name.clone(), action }).await;
-        let undoing = action >= Action::Revert;
-        if let Some(problem) = execution.with_report(|report| report.unrecorded.clone()).filter(|_| !undoing) {
-            let reason = format!("the run can no longer be recorded, so '{}' was not begun: {problem}", action.doing());
-            return Err(Trouble { reason, refused: false });
-        }
-        let done = self.taken(step, sleeps_again).await;
-        let (stack, node, millis) = (self.stack.clone(), name, execution.millis_since(begun));
-        match done {
-            Ok(Done { change, detail, states }) => {
-                execution.tell(Event::StepFinished { stack, node, action, change, millis, detail, states }).await;
-                Ok(())
-            }
-            Err(Failed { error, states }) => {
-                let reason = format!("{error} (while {})", action.doing());
-                execution.tell(Event::StepFailed { stack, node, action, reason: reason.clone(), millis, states }).await;
-                Err(Trouble { reason, refused: error.kind == PortErrorKind::Refused })
-            }
-        }
+        let (telling, stack) = (&self.execution.telling, self.stack);
+        telling.step(stack, step.node.map(|number| stack.node(number)), step.action, self.taken(step, sleeps_again)).await
     }
 
     async fn taken(&mut self, step: Step, sleeps_again: bool) -> Stepped {

@@ -1,51 +1,21 @@
 //! What does each step do? One effect through the ports, and what came of it.
 
 use super::{Rewritten, StackRun};
+use crate::execute::{
+    joining::{Asked, Joining},
+    telling::{Done, Stepped},
+};
 use crate::{
     address::MasterAddress,
     build_vars::BuildVars,
     context::{Context, Rewrite},
     error::{PortError, PortErrorKind, PortResult},
-    event::{Event, States},
     fleet::{Host, Node, PublicKey, Reading},
     name::StackName,
-    ports::{Change, Expected, Highstate, HighstateMode, Proof, Repointing, Sleeper, SleeperState},
+    ports::{Change, Expected, HighstateMode, Repointing, Sleeper, SleeperState},
     readiness, survey,
 };
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
-
-/// What came of a step that did not fail.
-pub(super) struct Done {
-    pub(super) change: Change,
-    pub(super) detail: Option<String>,
-    pub(super) states: Option<States>,
-}
-
-impl From<Change> for Done {
-    fn from(change: Change) -> Self {
-        Self { change, detail: None, states: None }
-    }
-}
-
-/// Why a step failed.
-pub(super) struct Failed {
-    pub(super) error: PortError,
-    pub(super) states: Option<States>,
-}
-
-impl From<PortError> for Failed {
-    fn from(error: PortError) -> Self {
-        Self { error, states: None }
-    }
-}
-
-pub(super) type Stepped = Result<Done, Failed>;
-
-/// How long a master waits for the answer to one question.
-const PING: Duration = Duration::from_secs(3);
+use std::sync::atomic::{AtomicBool, Ordering};
 
 impl StackRun<'_> {
     pub(super) async fn start(&mut self, node: &Node, sleeps_again: bool) -> Stepped {
@@ -94,8 +64,8 @@ impl StackRun<'_> {
         // A machine that has just been started says so to EC2 long before anybody can log in.
         let ask = async || execution.ports.minions.examine(host, &master.address).await;
         let (files, outlook) = match self.started.contains(&number) {
-            true => execution.again_after(&[5; 60], ask).await?,
-            false => execution.patiently(ask).await?,
+            true => execution.telling.again_after(&[5; 60], ask).await?,
+            false => execution.telling.patiently(ask).await?,
         };
         let evidence = survey::evidence(&files);
         let subject = || host.node.to_string();
@@ -120,13 +90,13 @@ impl StackRun<'_> {
     pub(super) async fn introduce(&self, number: u64, host: &Host) -> Stepped {
         let (id, key) = self.identity(number, host)?;
         let (ports, master) = (self.execution.ports, &self.execution.run.master);
-        Ok(self.execution.patiently(async || ports.masters.accept(&master.host, &id, &key).await).await?.into())
+        Ok(self.execution.telling.patiently(async || ports.masters.accept(&master.host, &id, &key).await).await?.into())
     }
 
     pub(super) async fn rehearse(&self, host: &Host) -> Stepped {
         let master = &self.execution.run.master;
         let highstate = self.execution.ports.minions.rehearse(host, &master.address, &master.standing.key).await?;
-        self.told(host, highstate, Change::NotNeeded, "nothing was switched").await
+        self.execution.telling.highstate(host, highstate, Change::NotNeeded, "nothing was switched").await
     }
 
     /// Writes the new master's address into the stack's context, if it is not there yet.
@@ -182,7 +152,7 @@ impl StackRun<'_> {
             heard.fetch_or(answer.is_err(), Ordering::Relaxed);
             answer
         };
-        let change = execution.patiently(ask).await?;
+        let change = execution.telling.patiently(ask).await?;
         let pending = heard.into_inner() || self.before.get(&number).is_none_or(|files| files.unconfirmed.is_some());
         if change == Change::NotNeeded && !pending {
             // It was there before: nothing of it is this run's to put back.
@@ -200,8 +170,7 @@ impl StackRun<'_> {
         }
     }
 
-    /// Waits until a node takes orders from a master and from nobody else; or why it does not. The master is asked where it
-    /// can be.
+    /// Waits until a node takes orders from a master and from nobody else; or why it does not.
     async fn proven(
         &self,
         number: u64,
@@ -210,44 +179,37 @@ impl StackRun<'_> {
         key: &PublicKey,
         master: Option<(&StackName, &Host)>,
     ) -> PortResult<Option<String>> {
-        let (execution, within) = (self.execution, self.execution.plan.patience.join);
-        let begun = execution.ports.clock.now().0;
-        let proof = execution.patiently(async || execution.ports.minions.prove(host, address, key, within).await).await?;
-        let (name, master) = match (proof, master) {
-            (Proof::Unproven(why), _) => return Ok(Some(why)),
-            (Proof::Proven, None) => return Ok(None),
-            (Proof::Proven, Some(master)) => master,
+        let master = match master {
+            None => None,
+            Some((name, at)) => Some(Asked { id: self.identity(number, host)?.0, name, at }),
         };
-        let (id, _) = self.identity(number, host)?;
-        let bound = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-        loop {
-            let answered = execution.ports.masters.ping(master, std::slice::from_ref(&id), within.min(PING)).await;
-            match answered {
-                Ok(ids) if ids.contains(&id) => return Ok(None),
-                Ok(_) if execution.millis_since(begun) >= bound => return Ok(Some(format!("{name} gets no answer from it"))),
-                Err(error) if error.kind != PortErrorKind::Unreachable || execution.millis_since(begun) >= bound => {
-                    return Ok(Some(error.to_string()));
-                }
-                _ => execution.ports.clock.sleep(Duration::from_secs(1)).await,
-            }
-        }
+        let execution = self.execution;
+        let joining = Joining {
+            telling: &execution.telling,
+            minions: execution.ports.minions,
+            masters: execution.ports.masters,
+            address,
+            key,
+            master,
+        };
+        joining.awaited(host, execution.plan.patience.join).await
     }
 
     pub(super) async fn confirm(&self, host: &Host) -> Stepped {
         let (execution, key) = (self.execution, &self.execution.run.master.standing.key);
-        execution.patiently(async || execution.ports.minions.confirm(host, &execution.plan.address, key).await).await?;
+        execution.telling.patiently(async || execution.ports.minions.confirm(host, &execution.plan.address, key).await).await?;
         Ok(Change::Made.into())
     }
 
     pub(super) async fn keep(&self, host: &Host) -> Stepped {
         let execution = self.execution;
-        execution.patiently(async || execution.ports.minions.keep(host).await).await?;
+        execution.telling.patiently(async || execution.ports.minions.keep(host).await).await?;
         Ok(Change::Made.into())
     }
 
     pub(super) async fn revert(&self, host: &Host) -> Stepped {
         let execution = self.execution;
-        Ok(execution.patiently(async || execution.ports.minions.revert(host).await).await?.into())
+        Ok(execution.telling.patiently(async || execution.ports.minions.revert(host).await).await?.into())
     }
 
     /// Whether a node that was put back takes orders from the master it had; where that cannot be told, there is nothing to
@@ -269,29 +231,9 @@ impl StackRun<'_> {
         let mode = self.execution.plan.highstate;
         let highstate = self.execution.ports.minions.highstate(host, mode).await?;
         let change = if mode == HighstateMode::Apply { Change::Made } else { Change::NotNeeded };
-        self.told(host, highstate, change, "the minion does answer its new master: run again when the cause is gone").await
-    }
-
-    /// What a highstate comes to; what it printed is kept, and what failed is named.
-    async fn told(&self, host: &Host, highstate: Highstate, change: Change, advice: &str) -> Stepped {
-        let execution = self.execution;
-        let output = match highstate.output.is_empty() {
-            true => None,
-            false => match execution.ports.journal.keep_output(&execution.run.id, &host.node, &highstate.output).await {
-                Ok(file) => Some(file),
-                Err(error) => {
-                    let message = format!("what the highstate of {} printed could not be kept: {error}", host.node);
-                    execution.tell(Event::Warning { message }).await;
-                    None
-                }
-            },
-        };
-        let failed = if highstate.failed.is_empty() { String::new() } else { format!("; failed: {}", highstate.failed.join(", ")) };
-        let states = Some(States { changed: highstate.changed, failed: highstate.failed, output });
-        if highstate.succeeded {
-            return Ok(Done { change, detail: Some(highstate.summary), states });
-        }
-        let problem = format!("the highstate did not succeed: {}{failed}", highstate.summary);
-        Err(Failed { error: PortError::new(PortErrorKind::Refused, host.node.to_string(), problem).advise(advice), states })
+        self.execution
+            .telling
+            .highstate(host, highstate, change, "the minion does answer its new master: run again when the cause is gone")
+            .await
     }
 }

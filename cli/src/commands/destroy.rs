@@ -1,0 +1,73 @@
+//! `destroy`: is a stack to go? Its name is typed, and all that a launch made is removed, and only that.
+
+use super::{
+    Session,
+    fleet_lock::Held,
+    named, retire, update,
+    watched::{ended, run_of, watched},
+};
+use crate::{
+    exit::{Code, Exit},
+    wiring::Ports,
+};
+use bldr_core::{
+    error::PortErrorKind,
+    fleet::{Fleet, Node},
+    launch::{self, Destruction},
+    name::StackName,
+    ports::{Belongings, Operator},
+};
+
+/// Destroys a stack.
+///
+/// # Errors
+/// A stack that is not there or has what bldr did not make, a master that something points to, a name that nobody typed. How it
+/// ended is in the events and the code.
+pub async fn destroy(stack: &StackName, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
+    let held = Held::take(&ports.stores, session).await?;
+    let ended = async {
+        if stack.is_master() {
+            retire::unneeded(stack, ports, session).await?;
+        }
+        gone(stack, ports, session).await
+    };
+    let ended = ended.await;
+    held.release(session, ended).await
+}
+
+/// Destroys a stack that may go, under the lock.
+pub(super) async fn gone(stack: &StackName, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
+    let fleet = update::listed(ports, session).await?;
+    let found = ports.provisioning.found(stack).await.map_err(Exit::blind)?;
+    let context = match ports.stores.contexts.load(stack).await {
+        Err(error) if error.kind == PortErrorKind::NotFound => None,
+        answer => Some(answer.map_err(Exit::blind)?.revision),
+    };
+    if found.is_empty() && context.is_none() {
+        named::stack(&fleet, stack)?;
+    }
+    let nodes = own(stack, &fleet, &found)?;
+    let what = format!("{} of {stack}, its security group, its key pair and its context", machines(found.instances.len()));
+    session.terminal.type_out(stack.as_str(), &format!("This removes {what}."))?;
+    let run = run_of(session, ports.stores.clock.now());
+    let destruction = Destruction { stack, nodes: &nodes, context: context.as_ref() };
+    let work = async |operator: &dyn Operator| launch::destroy(&destruction, &run, &ports.of_a_launch(operator)).await;
+    let report = watched(session, work).await;
+    ended(&report, session)
+}
+
+/// Its nodes, all of which bldr made.
+fn own(stack: &StackName, fleet: &Fleet, found: &Belongings) -> Result<Vec<Node>, Exit> {
+    let nodes: Vec<Node> = fleet.stacks.get(stack).map(|stack| stack.nodes.clone()).unwrap_or_default();
+    let made = |node: &&Node| !found.instances.iter().any(|instance| instance.id == node.id);
+    let foreign: Vec<String> = nodes.iter().filter(made).map(|node| node.id.to_string()).collect();
+    if foreign.is_empty() {
+        return Ok(nodes);
+    }
+    Err(Exit::refused(format!("{stack} has machines that bldr did not make: {}", foreign.join(", ")))
+        .line("nothing was changed; what CloudFormation or Terraform made goes the way it came"))
+}
+
+fn machines(count: usize) -> String {
+    if count == 1 { "the machine".into() } else { format!("the {count} machines") }
+}

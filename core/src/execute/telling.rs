@@ -1,0 +1,199 @@
+//! What is told of a run? Every step before and after it: to the journal first, so that what an operator has seen is recorded.
+
+use crate::{
+    error::{PortError, PortErrorKind, PortResult},
+    event::{Action, Event, Outcome, RunId, States},
+    fleet::Host,
+    name::{NodeName, StackName},
+    ports::{Change, Clock, Highstate, Journal, Operator, Record},
+};
+use std::{
+    future::Future,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// Who hears of a run, and how it ended for each stack so far.
+pub(crate) struct Telling<'a> {
+    run: &'a RunId,
+    cloud: &'a str,
+    journal: &'a dyn Journal,
+    operator: &'a dyn Operator,
+    clock: &'a dyn Clock,
+    report: Mutex<super::RunReport>,
+}
+
+/// What came of a step that did not fail.
+pub(crate) struct Done {
+    pub(crate) change: Change,
+    pub(crate) detail: Option<String>,
+    pub(crate) states: Option<States>,
+}
+
+impl From<Change> for Done {
+    fn from(change: Change) -> Self {
+        Self { change, detail: None, states: None }
+    }
+}
+
+impl Done {
+    /// The same, with something to say about it.
+    pub(crate) fn saying(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+}
+
+/// Why a step failed.
+pub(crate) struct Failed {
+    pub(crate) error: PortError,
+    pub(crate) states: Option<States>,
+}
+
+impl From<PortError> for Failed {
+    fn from(error: PortError) -> Self {
+        Self { error, states: None }
+    }
+}
+
+pub(crate) type Stepped = Result<Done, Failed>;
+
+/// Why a step failed, in a sentence; and whether that was a refusal.
+pub(crate) struct Trouble {
+    pub(crate) reason: String,
+    pub(crate) refused: bool,
+}
+
+impl<'a> Telling<'a> {
+    pub(crate) fn new(run: &'a RunId, cloud: &'a str, journal: &'a dyn Journal, operator: &'a dyn Operator, clock: &'a dyn Clock) -> Self {
+        Self { run, cloud, journal, operator, clock, report: Mutex::default() }
+    }
+
+    fn report(&self) -> MutexGuard<'_, super::RunReport> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records first, then shows.
+    pub(crate) async fn tell(&self, event: Event) {
+        let record = Record { at: self.clock.now(), event };
+        if let Err(error) = self.journal.append(self.run, &record).await {
+            self.report().unrecorded.get_or_insert(error.to_string());
+        }
+        self.operator.notify(&record);
+    }
+
+    /// Why the run can no longer be recorded, where that is so.
+    pub(crate) fn unrecorded(&self) -> Option<String> {
+        self.report().unrecorded.clone()
+    }
+
+    pub(crate) fn interrupted(&self) -> bool {
+        self.operator.interrupted()
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.now().0
+    }
+
+    pub(crate) async fn pause(&self, duration: Duration) {
+        self.clock.sleep(duration).await;
+    }
+
+    pub(crate) fn millis_since(&self, begun: i64) -> u64 {
+        u64::try_from(self.now() - begun).unwrap_or(0)
+    }
+
+    pub(crate) fn note(&self, stack: &StackName, outcome: Outcome, reason: Option<String>) {
+        let mut report = self.report();
+        report.outcomes.insert(stack.clone(), outcome);
+        if let Some(reason) = reason {
+            report.reasons.insert(stack.clone(), reason);
+        }
+    }
+
+    /// How it ended for a stack.
+    pub(crate) async fn finish(&self, stack: &StackName, outcome: Outcome, reason: Option<String>, millis: u64) {
+        self.note(stack, outcome, reason.clone());
+        self.tell(Event::StackFinished { stack: stack.clone(), outcome, reason, millis }).await;
+    }
+
+    /// The end of the run, which began then.
+    pub(crate) async fn close(self, begun: i64) -> super::RunReport {
+        let (outcomes, reasons) = {
+            let mut report = self.report();
+            report.interrupted = self.interrupted();
+            (report.outcomes.clone(), report.reasons.clone())
+        };
+        let (run, cloud, millis) = (self.run.clone(), self.cloud.into(), self.millis_since(begun));
+        self.tell(Event::RunFinished { run, cloud, outcomes, reasons, millis }).await;
+        self.report.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a step, and tells of it. One that undoes something is taken even where the run can no longer be recorded.
+    pub(crate) async fn step(
+        &self,
+        stack: &StackName,
+        node: Option<NodeName>,
+        action: Action,
+        work: impl Future<Output = Stepped>,
+    ) -> Result<(), Trouble> {
+        let begun = self.now();
+        self.tell(Event::StepStarted { stack: stack.clone(), node: node.clone(), action }).await;
+        let undoing = action >= Action::Revert;
+        if let Some(problem) = self.unrecorded().filter(|_| !undoing) {
+            let reason = format!("the run can no longer be recorded, so '{}' was not begun: {problem}", action.doing());
+            return Err(Trouble { reason, refused: false });
+        }
+        let done = work.await;
+        let (stack, millis) = (stack.clone(), self.millis_since(begun));
+        match done {
+            Ok(Done { change, detail, states }) => {
+                self.tell(Event::StepFinished { stack, node, action, change, millis, detail, states }).await;
+                Ok(())
+            }
+            Err(Failed { error, states }) => {
+                let reason = format!("{error} (while {})", action.doing());
+                self.tell(Event::StepFailed { stack, node, action, reason: reason.clone(), millis, states }).await;
+                Err(Trouble { reason, refused: error.kind == PortErrorKind::Refused })
+            }
+        }
+    }
+
+    /// Does it again where nobody answered: a lost connection says nothing about what was done, and all of it may be done
+    /// twice.
+    pub(crate) async fn patiently<T>(&self, ask: impl AsyncFn() -> PortResult<T>) -> PortResult<T> {
+        self.again_after(&[1, 4], ask).await
+    }
+
+    /// The same, after these pauses in seconds.
+    pub(crate) async fn again_after<T>(&self, pauses: &[u64], ask: impl AsyncFn() -> PortResult<T>) -> PortResult<T> {
+        for pause in pauses {
+            match ask().await {
+                Err(error) if error.kind == PortErrorKind::Unreachable => self.clock.sleep(Duration::from_secs(*pause)).await,
+                answer => return answer,
+            }
+        }
+        ask().await
+    }
+
+    /// What a highstate comes to; what it printed is kept, and what failed is named.
+    pub(crate) async fn highstate(&self, host: &Host, highstate: Highstate, change: Change, advice: &str) -> Stepped {
+        let output = match highstate.output.is_empty() {
+            true => None,
+            false => match self.journal.keep_output(self.run, &host.node, &highstate.output).await {
+                Ok(file) => Some(file),
+                Err(error) => {
+                    let message = format!("what the highstate of {} printed could not be kept: {error}", host.node);
+                    self.tell(Event::Warning { message }).await;
+                    None
+                }
+            },
+        };
+        let failed = if highstate.failed.is_empty() { String::new() } else { format!("; failed: {}", highstate.failed.join(", ")) };
+        let states = Some(States { changed: highstate.changed, failed: highstate.failed, output });
+        if highstate.succeeded {
+            return Ok(Done { change, detail: Some(highstate.summary), states });
+        }
+        let problem = format!("the highstate did not succeed: {}{failed}", highstate.summary);
+        Err(Failed { error: PortError::new(PortErrorKind::Refused, host.node.to_string(), problem).advise(advice), states })
+    }
+}

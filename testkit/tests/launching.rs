@@ -1,0 +1,350 @@
+//! Does a launch that is cut short anywhere come to the same as one that is not? And what does an update do to a node? In the
+//! simulated world, where every write can be the last.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use bldr_core::{
+    event::{Action, Event, Outcome, RunId},
+    fleet::{InstanceState, PublicKey},
+    launch::{self, Destruction, Launch, There},
+    name::StackName,
+    ports::{ContextStore, Expected, KeyPairs, Launches, Library, Provisioning, SaltSource, SharedAddress},
+    survey::{self, AddressPolicy},
+    update::{self, Concurrency, Mode, Run, Sweep, Update, Updated},
+};
+use bldr_testkit::{
+    machines::path,
+    salt,
+    spec::FleetSpec,
+    stores::{MemoryKeyPairs, MemoryLaunches},
+    world::World,
+};
+
+const GIT_HOST: &str = "git.example.org ssh-ed25519 AAAA";
+
+struct Scene {
+    world: World,
+    key_pairs: MemoryKeyPairs,
+    launches: MemoryLaunches,
+    runs: std::cell::Cell<usize>,
+}
+
+impl Scene {
+    fn new(stacks: &[&str]) -> Self {
+        let world = World::new(&FleetSpec::of(stacks)).unwrap();
+        Self { world, key_pairs: MemoryKeyPairs::default(), launches: MemoryLaunches::default(), runs: std::cell::Cell::new(0) }
+    }
+
+    fn run(&self) -> Run {
+        self.runs.set(self.runs.get() + 1);
+        let id = RunId(format!("run-{:04}", self.runs.get()));
+        Run { id, cloud: "sandbox".into(), command: "bldr".into(), addresses: AddressPolicy::default() }
+    }
+
+    fn ports(&self) -> launch::Ports<'_> {
+        let world = &self.world;
+        launch::Ports {
+            update: update::Ports {
+                setup: &world.machines,
+                minions: &world.machines,
+                masters: &world.machines,
+                power: &world.machines,
+                sleepers: &world.sleepers,
+                contexts: &world.contexts,
+                journal: &world.journal,
+                operator: &world.operator,
+                clock: &*world.clock,
+            },
+            provisioning: &world.machines,
+            key_pairs: &self.key_pairs,
+            host_keys: &world.machines,
+            launches: &self.launches,
+        }
+    }
+
+    async fn of(&self, stack: &StackName) -> Update {
+        let projects = self.world.projects.projects().await.unwrap();
+        let hosts = [GIT_HOST.to_owned()];
+        Update {
+            stack: stack.clone(),
+            mode: Mode::Apply,
+            concurrency: Concurrency::Serial,
+            autostart: false,
+            source: Some(SaltSource::Pip { packages: None }),
+            library: if stack.is_master() { Library::of(&projects, stack, &hosts).unwrap() } else { Library::default() },
+            join: std::time::Duration::from_secs(60),
+            new: false,
+        }
+    }
+
+    async fn launch(&self, stack: &StackName) -> Result<Updated, String> {
+        let (world, projects) = (&self.world, self.world.projects.projects().await.unwrap());
+        let fleet = survey::list(&world.sources()).await.map_err(|e| e.to_string())?;
+        let master = "10.0.0.20".parse().unwrap();
+        let launch = Launch {
+            projects: &projects,
+            stack,
+            alternate: None,
+            master: (!stack.is_master()).then_some(&master),
+            author: "ann",
+            now: bldr_core::fleet::Timestamp(0),
+        };
+        let there = There {
+            context: world.contexts.load(stack).await.ok(),
+            begun: self.launches.begun(stack).await.unwrap(),
+            belongings: world.machines.found(stack).await.map_err(|e| e.to_string())?,
+            siblings: Vec::new(),
+        };
+        let plan = launch::plan(&launch, &fleet, there).map_err(|e| e.to_string())?;
+        let update = Update { new: true, ..self.of(stack).await };
+        Ok(launch::launch(&plan, &update, &fleet, &self.run(), &self.ports()).await)
+    }
+
+    async fn update(&self, update: &Update, sweep: Option<u32>) -> Updated {
+        let sources = self.world.sources();
+        let fleet = survey::list(&sources).await.unwrap();
+        let sweep = sweep.map(|percent| Sweep { sources: &sources, percent, more: false });
+        update::update(update, sweep.as_ref(), &fleet, &self.run(), &self.ports().update).await
+    }
+
+    async fn destroy(&self, stack: &StackName) -> Outcome {
+        let fleet = survey::list(&self.world.sources()).await.unwrap();
+        let context = self.world.contexts.load(stack).await.ok().map(|document| document.revision);
+        let nodes = fleet.stacks.get(stack).map(|stack| stack.nodes.clone()).unwrap_or_default();
+        let what = Destruction { stack, nodes: &nodes, context: context.as_ref() };
+        launch::destroy(&what, &self.run(), &self.ports()).await.outcomes[stack]
+    }
+
+    fn held(&self, master: &str) -> Vec<String> {
+        let accepted = path::ACCEPTED;
+        let names = ["harbor--ci--1", "ship--prod--1"].map(String::from).into_iter();
+        names.filter(|name| self.world.machines.file(master, &format!("{accepted}/{name}")).unwrap().is_some()).collect()
+    }
+}
+
+fn stack(name: &str) -> StackName {
+    name.parse().unwrap()
+}
+
+fn outcome(updated: &Updated, stack: &StackName) -> (Outcome, Option<String>) {
+    (updated.report.outcomes[stack], updated.report.reasons.get(stack).cloned())
+}
+
+#[tokio::test]
+async fn a_launch_that_is_cut_short_anywhere_is_completed_by_the_same_again_and_makes_nothing_twice() {
+    let ship = stack("ship--prod");
+    for writes in 0.. {
+        let scene = Scene::new(&["harbor--ci", "ship--ci"]);
+        scene.world.machines.blow_after(writes);
+        let whole = scene.launch(&ship).await.is_ok_and(|updated| updated.report.outcomes[&ship] == Outcome::Launched);
+        scene.world.machines.mend_fuse();
+        if whole {
+            assert!(writes > 20, "{writes} writes are too few for all of it");
+            assert!(scene.launch(&ship).await.unwrap_err().contains("already, with all its machines"));
+            return;
+        }
+        let again = scene.launch(&ship).await.unwrap();
+        assert_eq!(outcome(&again, &ship), (Outcome::Launched, None), "cut after {writes} writes");
+        let found = scene.world.machines.found(&ship).await.unwrap();
+        assert_eq!((found.instances.len(), found.security_groups.len(), found.key_pair.is_some()), (1, 1, true), "{writes}");
+        let (_, change) = scene.key_pairs.of(&ship).await.unwrap();
+        assert_eq!(change, bldr_core::ports::Change::NotNeeded);
+        assert!(salt::answers(&scene.world.machines, "master-server--b--1", "ship--prod--1"), "cut after {writes} writes");
+        let allegiance = scene.world.allegiance(&ship.node(1)).unwrap();
+        assert_eq!(allegiance.build_vars.as_deref(), Some("10.0.0.20"), "cut after {writes} writes");
+        assert_eq!(scene.launches.begun(&ship).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_destruction_that_is_cut_short_anywhere_is_completed_by_the_same_again() {
+    let ship = stack("ship--prod");
+    for writes in 0.. {
+        let scene = Scene::new(&["harbor--ci", "ship--ci"]);
+        scene.launch(&ship).await.unwrap();
+        scene.world.machines.blow_after(writes);
+        let whole = scene.destroy(&ship).await == Outcome::Destroyed;
+        scene.world.machines.mend_fuse();
+        if !whole {
+            assert_eq!(scene.destroy(&ship).await, Outcome::Destroyed, "cut after {writes} writes");
+        }
+        assert!(scene.world.machines.found(&ship).await.unwrap().is_empty(), "cut after {writes} writes");
+        assert!(scene.world.contexts.load(&ship).await.is_err());
+        assert_eq!(scene.world.contexts.history(&ship).await.unwrap().len(), 1, "its context is kept");
+        assert!(salt::answers(&scene.world.machines, "master-server--a--1", "harbor--ci--1"), "nobody else's");
+        if whole {
+            assert!(writes > 3, "{writes} writes are too few for all of it");
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_machine_of_a_name_that_was_used_before_replaces_its_predecessors_key() {
+    let (scene, ship) = (Scene::new(&["harbor--ci", "ship--ci"]), stack("ship--prod"));
+    scene.launch(&ship).await.unwrap();
+    assert_eq!(scene.destroy(&ship).await, Outcome::Destroyed);
+    assert_eq!(scene.held("master-server--b--1"), ["ship--prod--1"]);
+    let again = scene.launch(&ship).await.unwrap();
+    assert_eq!(outcome(&again, &ship), (Outcome::Launched, None));
+    let quarantined = scene.world.machines.file("master-server--b--1", &format!("{}/minions/ship--prod--1", path::QUARANTINE)).unwrap();
+    assert!(quarantined.is_some(), "the old key is kept");
+}
+
+#[tokio::test]
+async fn a_master_is_locked_out_until_its_key_is_registered_and_then_takes_orders_from_itself() {
+    let (scene, new) = (Scene::new(&["harbor--ci"]), stack("master-server--new"));
+    let first = scene.launch(&new).await.unwrap();
+    let locked_out = first.locked_out.clone().expect("locked out");
+    assert_eq!((outcome(&first, &new).0, locked_out.why.contains("Permission denied (publickey)")), (Outcome::Failed, true));
+    scene.world.machines.register_deploy_key(&locked_out.key).unwrap();
+    let updated = scene.update(&scene.of(&new).await, None).await;
+    assert_eq!((outcome(&updated, &new), updated.locked_out), ((Outcome::Updated, None), None));
+    assert!(salt::answers(&scene.world.machines, "master-server--new--1", "master-server--new--1"));
+    assert!(salt::answers(&scene.world.machines, "master-server--a--1", "harbor--ci--1"), "nobody else was moved");
+}
+
+#[tokio::test]
+async fn an_update_takes_the_master_from_the_build_vars_whatever_the_context_and_the_project_file_say() {
+    let (scene, harbor) = (Scene::new(&["harbor--ci"]), stack("harbor--ci"));
+    let document = scene.world.contexts.load(&harbor).await.unwrap();
+    let stale = document.text.replace("10.0.0.10", "10.0.0.20");
+    scene.world.contexts.save(&harbor, &stale, &Expected::Revision(document.revision)).await.unwrap();
+    let updated = scene.update(&scene.of(&harbor).await, None).await;
+    assert_eq!(outcome(&updated, &harbor), (Outcome::Updated, None));
+    assert!(salt::answers(&scene.world.machines, "master-server--a--1", "harbor--ci--1"));
+    assert!(!scene.held("master-server--b--1").contains(&"harbor--ci--1".into()));
+}
+
+#[tokio::test]
+async fn an_update_mends_what_is_wrong_and_restarts_the_minion_only_then() {
+    let (scene, harbor) = (Scene::new(&["harbor--ci"]), stack("harbor--ci"));
+    let changes = |run: &str| -> Vec<(Action, bool)> {
+        let told = scene.world.operator.told();
+        let since = told.iter().rposition(|record| matches!(&record.event, Event::RunStarted { run: id, .. } if id.0 == run)).unwrap();
+        let finished = told[since..].iter().filter_map(|record| match &record.event {
+            Event::StepFinished { action, change, .. } => Some((*action, *change == bldr_core::ports::Change::Made)),
+            _ => None,
+        });
+        finished.collect()
+    };
+    scene.update(&scene.of(&harbor).await, None).await;
+    assert!(changes("run-0001").contains(&(Action::Enlist, false)), "all was right");
+    let stale = salt::made_up_key("somebody else");
+    scene.world.machines.keep("harbor--ci--1", path::TRUSTED, Some(&stale)).unwrap();
+    let updated = scene.update(&scene.of(&harbor).await, None).await;
+    assert_eq!(outcome(&updated, &harbor), (Outcome::Updated, None));
+    assert!(changes("run-0002").contains(&(Action::Enlist, true)));
+    let trusted = scene.world.machines.file("harbor--ci--1", path::TRUSTED).unwrap().unwrap();
+    let its_masters = scene.world.machines.file("master-server--a--1", path::MASTER_KEY).unwrap().unwrap();
+    assert_eq!(PublicKey::from_pem(&trusted), PublicKey::from_pem(&its_masters));
+}
+
+#[tokio::test]
+async fn salt_is_neither_downgraded_nor_ahead_of_the_master() {
+    let harbor = stack("harbor--ci");
+    let installed = async |node: &str, master: &str| {
+        let scene = Scene::new(&["harbor--ci"]);
+        scene.world.machines.keep("harbor--ci--1", path::VERSION, Some(node)).unwrap();
+        scene.world.machines.keep("master-server--a--1", path::VERSION, Some(master)).unwrap();
+        let updated = scene.update(&scene.of(&harbor).await, None).await;
+        (outcome(&updated, &harbor), scene.world.machines.file("harbor--ci--1", path::VERSION).unwrap().unwrap().trim().to_owned())
+    };
+    assert_eq!(installed("3007.1", "3008.3").await, ((Outcome::Updated, None), "3008.3".into()));
+    assert_eq!(installed("3009.1", "3009.1").await, ((Outcome::Updated, None), "3009.1".into()), "newer than its context wants");
+    let ((outcome, reason), version) = installed("3006.1", "3008.2").await;
+    assert_eq!((outcome, &*version), (Outcome::Failed, "3006.1"));
+    assert!(reason.as_ref().is_some_and(|reason| reason.contains("update the master first")), "{reason:?}");
+}
+
+#[tokio::test]
+async fn a_sweep_removes_the_keys_of_stacks_that_are_no_more_and_none_where_the_fleet_looks_empty() {
+    let (scene, b) = (Scene::new(&["harbor--ci", "ship--ci"]), stack("master-server--b"));
+    let ship = stack("ship--prod");
+    scene.launch(&ship).await.unwrap();
+    assert_eq!(scene.destroy(&ship).await, Outcome::Destroyed);
+    let swept = scene.update(&scene.of(&b).await, Some(20)).await;
+    assert_eq!((outcome(&swept, &b), scene.held("master-server--b--1")), ((Outcome::Updated, None), vec![]));
+
+    // Stopped is alive.
+    for name in ["harbor--ci--1", "ship--ci--1"] {
+        scene.world.machines.change_state(name, InstanceState::Stopped);
+    }
+    let a = stack("master-server--a");
+    assert_eq!(outcome(&scene.update(&scene.of(&a).await, Some(0)).await, &a), (Outcome::Updated, None));
+    assert_eq!(scene.held("master-server--a--1"), ["harbor--ci--1"]);
+    // And where nothing is there at all, nothing is believed.
+    for name in ["harbor--ci--1", "ship--ci--1"] {
+        scene.world.machines.wipe(name).unwrap();
+    }
+    for name in ["harbor--ci", "ship--ci"].map(stack) {
+        let revision = scene.world.contexts.load(&name).await.unwrap().revision;
+        scene.world.contexts.remove(&name, &revision).await.unwrap();
+    }
+    let (outcome, reason) = outcome(&scene.update(&scene.of(&a).await, Some(100)).await, &a);
+    assert!(outcome == Outcome::Failed && reason.as_ref().is_some_and(|reason| reason.contains("no key was removed")), "{reason:?}");
+    assert_eq!(scene.held("master-server--a--1"), ["harbor--ci--1"]);
+}
+
+/// What the update of a new master comes to, whose library was changed before; once its key is registered.
+async fn updated_with(prepare: impl FnOnce(&World, &mut Update)) -> (Outcome, String, bool) {
+    let (scene, new) = (Scene::new(&["harbor--ci"]), stack("master-server--new"));
+    let key = scene.launch(&new).await.unwrap().locked_out.unwrap().key;
+    scene.world.machines.register_deploy_key(&key).unwrap();
+    let mut update = scene.of(&new).await;
+    prepare(&scene.world, &mut update);
+    let updated = scene.update(&update, None).await;
+    let (outcome, reason) = outcome(&updated, &new);
+    (outcome, reason.unwrap_or_default(), updated.locked_out.is_some())
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_masters_library_is_named() {
+    let private = |update: &Update| update.library.private.clone().unwrap();
+    let empty = updated_with(|world, update| world.machines.commit(&private(update), &[]).unwrap()).await;
+    assert!(
+        empty.1.contains("builder-private cannot be read: it is empty; `private-repo` in the project file is its address"),
+        "{empty:?}"
+    );
+    assert_eq!((empty.0, empty.2), (Outcome::Failed, false), "a key would not help");
+
+    let stranger = updated_with(|_, update| update.library.known_hosts.clear()).await;
+    assert!(stranger.1.contains("Host key verification failed.; `git-hosts` in settings.yaml"), "{stranger:?}");
+    assert!(!stranger.2, "a key would not help");
+
+    let rootless = "worker_threads: 5\n";
+    let template = updated_with(|world, update| world.machines.commit(&private(update), &[("etc-salt-master", rootless)]).unwrap()).await;
+    assert!(
+        template.0 == Outcome::Failed && template.1.contains("its configuration stays as it was") && template.1.contains("file_roots"),
+        "{template:?}"
+    );
+
+    let missing = updated_with(|_, update| update.library.formulas.push("https://git.example.org/missing/x-formula".into())).await;
+    assert_eq!(missing.0, Outcome::Failed);
+    assert!(missing.1.contains("https://git.example.org/missing/x-formula cannot be read: Repository not found"), "{missing:?}");
+}
+
+#[tokio::test]
+async fn an_alternate_that_only_one_stack_may_have_is_not_given_twice() {
+    let scene = Scene::new(&["harbor--ci"]);
+    let text = r#"{"defaults": {"aws": {"region": "x", "ec2": {"ami": "a", "type": "t", "master_ip": "10.0.0.20"}}, "aws-alt": {}},
+        "harbor": {"aws": {}, "aws-alt": {"db": {"unique": true, "ec2": {}}}}}"#;
+    let projects = bldr_core::project::Projects::from_file("p.json", bldr_core::json::parse(text).unwrap()).unwrap();
+    let fleet = survey::list(&scene.world.sources()).await.unwrap();
+    let planned = |name: &str, siblings: &[(&str, &str)]| {
+        let stack = stack(name);
+        let launch = Launch {
+            projects: &projects,
+            stack: &stack,
+            alternate: Some("db"),
+            master: None,
+            author: "ann",
+            now: bldr_core::fleet::Timestamp(0),
+        };
+        let context = |text: &str| bldr_core::context::Context::parse(text).unwrap();
+        let siblings = siblings.iter().map(|(name, text)| (name.parse().unwrap(), context(text))).collect();
+        launch::plan(&launch, &fleet, There { siblings, ..There::default() }).map(drop).map_err(|error| error.to_string())
+    };
+    let taken = [("harbor--one", r#"{"alt-config": "db"}"#)];
+    assert_eq!(planned("harbor--two", &taken), Err("the alternate 'db' is unique, and harbor--one has it".into()));
+    assert_eq!(planned("harbor--two", &[("harbor--one", r#"{"alt-config": null}"#)]), Ok(()));
+}
