@@ -45,7 +45,14 @@ identified() {
         cat -- "$1"
         return
     fi
-    awk -v id="$2" '
-        !/^id:([ \t\r]|$)/ { print; next }
-        !done { print "id: " id (/\r$/ ? "\r" : ""); done = 1 }' "$1"
+    tail=1
+    [ -z "$(tail -c 1 -- "$1" | tr -d '\n')" ] || tail=0
+    awk -v id="$2" -v tail="$tail" '
+        function emit(text) { if (held) printf "%s\n", line; line = text; held = 1; last = NR }
+        !/^id:([ \t\r]|$)/ { emit($0); next }
+        !done { emit("id: " id (/\r$/ ? "\r" : "")); done = 1 }
+        END {
+            if (held) printf "%s", line
+            if (held && (last < NR || tail + 0)) printf "\n"
+        }' "$1"
 }

@@ -9,11 +9,14 @@ use bare::{Bare, GIT, MASTER as MASTER_HOST, NODE, host_of, wheels};
 use bldr_core::{
     error::PortErrorKind,
     fleet::Host,
-    ports::{Change, Installation, Masters, Minions, Refreshed, Role, SaltSource, Setup},
+    ports::{Change, Enlistment, Installation, Masters, Minions, Refreshed, Role, SaltSource, Setup},
     salt_version::SaltVersion,
     ssh_key::SshPublicKey,
 };
-use bldr_testkit::contract::setup::{Bench, Daemon, FORMULA, MASTER, PRIVATE, TEMPLATE, library, suite};
+use bldr_testkit::{
+    contract::setup::{Bench, Daemon, FORMULA, MASTER, MINION, PRIVATE, TEMPLATE, library, suite},
+    lab,
+};
 use std::time::Duration;
 
 #[async_trait]
@@ -81,6 +84,7 @@ async fn machines_over_ssh_keep_the_contract() {
     cron_does_the_same(&bare).await;
     a_folder_that_is_no_repository_is_kept(&bare).await;
     a_run_that_was_killed_in_the_middle_of_git_is_no_obstacle(&bare).await;
+    what_was_killed_is_completed_by_the_next(&bare).await;
     a_configuration_that_salt_does_not_take_is_put_back(&bare).await;
 }
 
@@ -138,6 +142,41 @@ async fn a_run_that_was_killed_in_the_middle_of_git_is_no_obstacle(bare: &Bare) 
     assert_eq!(refreshed(bare).await, Refreshed { restarted: true, ..Refreshed::default() });
 }
 
+/// Whatever runs there for a while is killed as nobody can prevent; what came of it is not known then.
+async fn killed_after<T>(machine: &lab::Host, millis: u64, running: impl Future<Output = T>, what: &str) {
+    let kill = async {
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        machine.shell(&format!("pkill -9 -f '{what}' || true")).await.unwrap();
+    };
+    tokio::join!(running, kill);
+}
+
+async fn what_was_killed_is_completed_by_the_next(bare: &Bare) {
+    let (master, node) = (bare.machine(&bare.master()), bare.machine(&bare.node()));
+    let key = bare.masters.read(&bare.master()).await.unwrap().key;
+    let to = Enlistment { id: bare.node().node.to_string(), address: MASTER_HOST.1.parse().unwrap(), key };
+    for (timeout, millis) in [(31, 200), (32, 400), (33, 700), (34, 1000), (35, 1500), (36, 3000)] {
+        let template = TEMPLATE.replace("timeout: 15", &format!("timeout: {timeout}"));
+        bare.git.commit(PRIVATE, &[("etc-salt-master", &template)]).await.unwrap();
+        let (host, library) = (bare.master(), library(bare));
+        let running = bare.setup.refresh(&host, &library);
+        killed_after(master, millis, running, "[b]ldr-refresh|[r]efresh.sh|[g]it").await;
+        let done = refreshed(bare).await;
+        assert!(done.unread.is_empty() && done.unconfigured.is_none(), "killed after {millis} ms: {done:?}");
+        assert!(bare.get(&bare.master(), MASTER).await.is_some_and(|config| config.contains(&format!("timeout: {timeout}"))));
+        let since = "$(date -d \"$(systemctl show -p ActiveEnterTimestamp --value salt-master)\" +%s)";
+        shell(bare, &format!("systemctl is-active --quiet salt-master; [ $(stat -c %Y /etc/salt/master) -le {since} ]")).await;
+        assert_eq!(refreshed(bare).await, Refreshed::default(), "killed after {millis} ms");
+
+        bare.put(&bare.node(), MINION, Some("id: somebody-else\nmaster: 10.77.9.9\n")).await;
+        killed_after(node, millis, bare.setup.enlist(&bare.node(), &to), "[e]nlist.sh").await;
+        bare.setup.enlist(&bare.node(), &to).await.unwrap();
+        assert!(bare.is_up(&bare.node(), Daemon::Minion).await, "killed after {millis} ms");
+        assert_eq!(bare.get(&bare.node(), MINION).await.unwrap(), format!("id: {}\nmaster: {}\n", to.id, to.address));
+        assert_eq!(node.shell("ls /var/lib/bldr").await.unwrap(), "backup\nlock\n", "killed after {millis} ms");
+    }
+}
+
 async fn a_configuration_that_salt_does_not_take_is_put_back(bare: &Bare) {
     let before = bare.get(&bare.master(), MASTER).await;
     // An address that this machine does not have.
@@ -188,8 +227,37 @@ fn version(text: &str) -> SaltVersion {
 #[tokio::test(flavor = "multi_thread")]
 async fn packages_and_programs_install_salt() {
     let bare = Bare::new(GIT).await;
+    cloud_init_is_waited_for_and_heard(&bare).await;
     debian_packages(&bare).await;
     a_program_of_the_operators(&bare).await;
+    an_installation_that_was_killed_is_completed(&bare).await;
+}
+
+async fn an_installation_that_was_killed_is_completed(bare: &Bare) {
+    let (master, machine) = (bare.master(), bare.machine(&bare.master()));
+    machine.shell("rm -f /usr/bin/salt*").await.unwrap();
+    let wanted = Installation { version: version("3008.3"), role: Role::Master, source: wheels() };
+    killed_after(machine, 6000, bare.setup.install(&master, &wanted), "[i]nstall-salt.sh|[p]ip").await;
+    assert!(machine.shell("salt-call --version").await.is_err());
+    assert_eq!(bare.setup.install(&master, &wanted).await.unwrap(), Change::Made);
+    assert_eq!(machine.shell("ls /opt/saltstack; readlink /opt/saltstack/salt").await.unwrap(), "salt\nsalt-3008.3\nsalt-3008.3\n");
+    assert_eq!(machine.shell("ls -A /var/lib/bldr").await.unwrap(), "");
+}
+
+/// As cloud-init says it; no real one is on these hosts.
+async fn cloud_init_is_waited_for_and_heard(bare: &Bare) {
+    let (node, machine) = (bare.node(), bare.machine(&bare.node()));
+    let starts = async |ends: &str| {
+        let said = "status: error\\nboot_status_code: enabled\\ndetail: DataSourceEc2\\nerrors:\\n\\t- (scripts_user, 1 failures)\\nrecoverable_errors: {}\\n";
+        let program = format!("#!/bin/sh\ncase $* in 'status --wait') {ends} ;; 'status --long') printf \"{said}\" ;; esac\n");
+        machine.write("/usr/bin/cloud-init", program.as_bytes(), 0o755).await.unwrap();
+        bare.setup.first_start(&node, Duration::from_secs(2)).await
+    };
+    assert!(starts("exit 0").await.is_ok() && starts("exit 2").await.is_ok(), "2: it got over its errors");
+    let failed = starts("exit 1").await.unwrap_err();
+    assert!(failed.kind == PortErrorKind::Refused && failed.problem.ends_with("DataSourceEc2;(scripts_user, 1 failures)"), "{failed}");
+    assert_eq!(starts("exec sleep 60").await.unwrap_err().kind, PortErrorKind::Unreachable);
+    machine.shell("rm /usr/bin/cloud-init").await.unwrap();
 }
 
 async fn debian_packages(bare: &Bare) {

@@ -43,6 +43,7 @@ fn rewriting() -> String {
 fn the_script_and_the_core_agree_on_every_configuration() {
     let address = "10.0.0.2".parse().unwrap();
     let program = format!("{}\nrepointed \"$1\" 10.0.0.2", rewriting());
+    let identifying = format!("{}\nidentified \"$1\" n", rewriting());
     let reading = format!("{}\nsetting_in master \"$1\"", rewriting());
     let file = tempfile::NamedTempFile::new().unwrap();
     let run = |program: &str| {
@@ -57,6 +58,9 @@ fn the_script_and_the_core_agree_on_every_configuration() {
         "master: a\n",
         "id: x",
         "id: x\n\n",
+        "id: 'n' # stays\nid_function: y\n#id: x\n",
+        "id: x\r\nid: y",
+        "id: n\nid: x # old\nlog_level: info",
         "# c\nmaster: 10.0.0.1 # old\nid: x\nmaster_port: 4506\n#master: x\n  master: nested\n",
         "master:\n  - a\n  - b\nid: x\n",
         "master:\n- a\n-\n- b\n\n- c\nid: x\n",
@@ -71,6 +75,7 @@ fn the_script_and_the_core_agree_on_every_configuration() {
     ] {
         fs::write(file.path(), text).unwrap();
         assert_eq!(run(&program), minion_config::repointed_to(text, &address), "{text:?}");
+        assert_eq!(run(&identifying), minion_config::identified_as(text, "n"), "{text:?}");
         let core = minion_config::master_of(text).unwrap_or_default();
         // A list has no value on its line; the script rewrites it anyway.
         if !text.contains("- a") || text.contains("grains") {
