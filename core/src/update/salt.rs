@@ -20,6 +20,14 @@ pub enum Salt {
 /// # Errors
 /// Why it cannot be had: a master that is older than what is wanted; a machine without Salt and a context that says nothing.
 pub fn salt(installed: Option<&SaltVersion>, wanted: Option<&str>, master: Option<&SaltVersion>) -> Result<Salt, String> {
+    // It becomes part of a command line on the machine.
+    let plain = |text: &&str| text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+' | '~' | '_'));
+    if let Some(odd) = wanted.filter(|wanted| !plain(wanted)) {
+        return Err(format!(
+            "its context wants Salt '{}', which is no version",
+            odd.chars().filter(|c| !c.is_control()).take(40).collect::<String>()
+        ));
+    }
     let Some(wanted) = wanted.and_then(SaltVersion::find) else {
         return match installed {
             Some(_) => Ok(Salt::Right),
@@ -66,6 +74,7 @@ mod tests {
         assert_eq!(of("3007.1", "3008", "3008.3"), Ok(Salt::Install(version("3008.3"))), "the master is of that series");
         assert_eq!(of("3008.3", "", ""), Ok(Salt::Right));
         assert!(of("", "", "3008.3").is_err());
+        assert!(of("", "3008.3;reboot", "3008.3").unwrap_err().contains("which is no version"));
     }
 
     #[test]
