@@ -7,6 +7,7 @@ pub mod commands;
 pub mod exit;
 pub mod help;
 pub mod interrupt;
+pub mod kept;
 pub mod meant;
 pub mod nearest;
 pub mod operator;

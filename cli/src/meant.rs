@@ -4,8 +4,8 @@ use crate::{
     args::Given,
     exit::Exit,
     request::{
-        BuildVarsTask, Command, ContextTask, Download, Fleet, Keys, KeysTask, Launch, Remaster, Request, Retire, SandboxTask, Share, Ssh,
-        Status, Switch, SwitchTo, Update, UpdateMaster, Upload, User, Which,
+        BuildVarsTask, Command, ContextTask, Download, Fleet, Keys, KeysTask, Launch, LockTask, Remaster, Request, Retire, SandboxTask,
+        Share, Ssh, Status, Switch, SwitchTo, Update, UpdateMaster, Upload, User, Which,
     },
     screen::Format,
     tasks::{Positional, Task},
@@ -111,6 +111,8 @@ pub fn meant(given: &Given, terminal: &mut Terminal) -> Result<Request, Exit> {
             let stack = words.required(0)?;
             Request::Context(stack, ContextTask::Restore(words.required(1)?))
         }
+        "lock.status" => Request::Lock(LockTask::Status),
+        "lock.break" => Request::Lock(LockTask::Break(words.required(0)?)),
         "sandbox.create" => Request::Sandbox(SandboxTask::Create(words.fleet()?)),
         "sandbox.show" => Request::Sandbox(SandboxTask::Show),
         "sandbox.reset" => Request::Sandbox(SandboxTask::Reset),

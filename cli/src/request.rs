@@ -52,6 +52,8 @@ pub enum Request {
     BuildVars(StackName, BuildVarsTask),
     /// Something about a stack's context.
     Context(StackName, ContextTask),
+    /// Something about the fleet's lock.
+    Lock(LockTask),
     /// Something about the sandbox.
     Sandbox(SandboxTask),
 }
@@ -294,6 +296,15 @@ pub enum ContextTask {
     Diff(Option<String>),
     /// Put a replaced one back.
     Restore(String),
+}
+
+/// What to do about the fleet's lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LockTask {
+    /// Show who holds it.
+    Status,
+    /// Take it from its holder, for this reason.
+    Break(String),
 }
 
 /// What to do about the sandbox.

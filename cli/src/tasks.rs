@@ -482,6 +482,27 @@ pub const TASKS: &[Task] = &[
         options: &[],
     },
     Task {
+        name: "lock.status",
+        about: "show who is changing the fleet at the moment, and when they were last heard of",
+        more: "",
+        positionals: &[],
+        options: &[],
+    },
+    Task {
+        name: "lock.break",
+        about: "take the fleet's lock from a holder that is gone",
+        more: "For a lock in S3, which outlives its holder's process. Asks for the holder's name to be typed; --yes answers. A holder that is alive \
+               after all hears of it, with the reason, and begins nothing more. A lock on this machine goes with its process: end that.",
+        positionals: &[Positional {
+            name: "reason",
+            shows: "REASON",
+            about: "why, in your words, in quotes where it has blanks; it is recorded",
+            example: "laptop-lost",
+            required: true,
+        }],
+        options: &[],
+    },
+    Task {
         name: "sandbox.create",
         about: "make up a fleet to try things on, in .bldr/sandbox",
         more: "Without a file and without a number: a small fleet with something of everything.",

@@ -21,6 +21,7 @@ pub mod minion_config;
 pub mod name;
 pub mod old_keys;
 pub mod orphans;
+mod overtaken;
 pub mod plan;
 pub mod ports;
 pub mod precedence;

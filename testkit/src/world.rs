@@ -3,10 +3,11 @@
 use crate::{
     clock::ManualClock,
     disk::MemoryDisk,
+    lock::{FallingFence, MemoryLock},
     machines::{Machines, path},
     salt,
     spec::{self, FleetSpec},
-    stores::{MemoryContexts, MemoryJournal, MemoryLock, MemoryProjects, MemorySleepers},
+    stores::{MemoryContexts, MemoryJournal, MemoryProjects, MemorySleepers},
 };
 use bldr_core::{
     build_vars::BuildVars,
@@ -37,6 +38,8 @@ pub struct World {
     pub journal: MemoryJournal,
     /// The fleet's lock.
     pub lock: MemoryLock,
+    /// What keeps a run from going on.
+    pub fence: FallingFence,
     /// What is remembered of stopped nodes.
     pub sleepers: MemorySleepers,
     /// The project file.
@@ -114,6 +117,7 @@ impl World {
             contexts,
             journal: MemoryJournal::default(),
             lock: MemoryLock::default(),
+            fence: FallingFence::default(),
             sleepers: MemorySleepers::default(),
             projects: MemoryProjects::new(&spec.project_json()),
             clock,
@@ -207,6 +211,7 @@ impl World {
             masters: &self.machines,
             power: &self.machines,
             sleepers: &self.sleepers,
+            fence: &self.fence,
             journal: &self.journal,
             operator: &self.operator,
             clock: self.clock.as_ref(),

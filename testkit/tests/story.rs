@@ -260,6 +260,32 @@ async fn a_run_that_can_no_longer_be_recorded_begins_nothing_more() {
 }
 
 #[tokio::test]
+async fn a_run_whose_lock_is_lost_begins_nothing_more_and_the_next_one_completes_it() {
+    for questions in 0..40 {
+        let world = world_of(&["harbor--ci", "quill--ci", "quill--prod"]);
+        world.fence.falls_after(questions);
+        let report = world.remaster_all(B).await.unwrap();
+        let told = world.operator.told().len();
+        if report.outcomes.values().all(|outcome| outcome.is_success()) {
+            assert!(questions > 10, "it was asked before every step");
+            return;
+        }
+        assert!(
+            report.reasons.values().any(|why| why.contains("the lock is lost") && why.contains("bob on ops-8 has taken it")),
+            "{report:?}"
+        );
+        let begun = world.operator.told().iter().filter(|record| matches!(record.event, Event::StepStarted { .. })).count();
+        assert!(begun <= questions, "{begun} steps were begun on {questions} answers that it is held, and {told} things told");
+        world.fence.stands();
+        world.clock.advance(Duration::from_secs(3600));
+        let report = world.remaster_all(B).await.unwrap();
+        assert!(report.outcomes.values().all(|outcome| outcome.is_success()), "{questions}: {report:?}");
+        assert_eq!(allegiance(&world, "quill--prod--1"), on(B));
+    }
+    panic!("a run asks less often than that");
+}
+
+#[tokio::test]
 async fn everything_that_was_told_is_in_the_journal_and_the_last_of_it_is_the_end() {
     let world = world_of(&["harbor--ci"]);
     let report = world.remaster_all(B).await.unwrap();

@@ -8,6 +8,7 @@ pub mod files;
 pub mod fleet_lock;
 pub mod keys;
 pub mod launch;
+pub mod lock;
 pub mod masters;
 pub mod named;
 pub mod nodes;
@@ -51,7 +52,8 @@ pub struct Session {
 pub async fn run(request: Request, session: &mut Session) -> Result<Code, Exit> {
     match request {
         Request::Tasks => return Ok(task_list::list(session)),
-        Request::Context(stack, task) => return context::run(&stack, &task, &Stores::open(&session.place)?, session).await,
+        Request::Context(stack, task) => return context::run(&stack, &task, &Stores::open(&session.place).await?, session).await,
+        Request::Lock(task) => return lock::run(&task, &Stores::open(&session.place).await?, session).await,
         Request::Sandbox(task) => return sandbox::run(&task, session).await,
         _ => {}
     }
@@ -75,7 +77,7 @@ pub async fn run(request: Request, session: &mut Session) -> Result<Code, Exit> 
         Request::Ssh(ssh) => shell::attach(&ssh, &ports, session).await,
         Request::Switch(switch) => power::switch(&switch, &ports, session).await,
         Request::BuildVars(stack, task) => build_vars::run(&stack, task, &ports, session).await,
-        Request::Tasks | Request::Context(..) | Request::Sandbox(_) => Ok(Code::Done),
+        Request::Tasks | Request::Context(..) | Request::Lock(_) | Request::Sandbox(_) => Ok(Code::Done),
     };
     ports.close().await;
     ended

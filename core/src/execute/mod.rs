@@ -12,7 +12,7 @@ use crate::{
     name::StackName,
     old_keys::{self, Identity},
     plan::{Entry, Lane, RemasterPlan, Todo},
-    ports::{Clock, ContextStore, Journal, Masters, Minions, Operator, Power, Sleepers},
+    ports::{Clock, ContextStore, Fence, Journal, Masters, Minions, Operator, Power, Sleepers},
     survey::{AddressPolicy, NewMaster},
 };
 use futures::{StreamExt, channel::mpsc, stream};
@@ -36,6 +36,8 @@ pub struct Ports<'a> {
     pub power: &'a dyn Power,
     /// What is remembered of stopped ones.
     pub sleepers: &'a dyn Sleepers,
+    /// What keeps it from going on once its lock is lost.
+    pub fence: &'a dyn Fence,
     /// The record.
     pub journal: &'a dyn Journal,
     /// The person watching.
@@ -78,7 +80,7 @@ pub struct RunReport {
 
 /// Carries out a plan that was made from this fleet.
 pub async fn execute(plan: &RemasterPlan, fleet: &Fleet, run: &Run, ports: &Ports<'_>) -> RunReport {
-    let telling = Telling::new(&run.id, &run.cloud, ports.journal, ports.operator, ports.clock);
+    let telling = Telling::new(&run.id, &run.cloud, ports.fence, ports.journal, ports.operator, ports.clock);
     let execution = Execution { plan, fleet, run, ports, telling, moved: Mutex::default() };
     let begun = execution.telling.now();
     execution
@@ -139,8 +141,8 @@ impl Execution<'_> {
             let moving = moving.take_if(|_| left == 0);
             if let Some(culprit) = failed {
                 self.telling.finish(stack, Outcome::Held, Some(format!("{culprit} failed, and it comes earlier in its project")), 0).await;
-            } else if let Some(problem) = self.telling.unrecorded() {
-                self.telling.finish(stack, Outcome::Held, Some(format!("the run can no longer be recorded: {problem}")), 0).await;
+            } else if let Some(problem) = self.telling.halted() {
+                self.telling.finish(stack, Outcome::Held, Some(problem), 0).await;
             } else if self.ports.operator.interrupted() {
                 self.telling.finish(stack, Outcome::Interrupted, Some("not begun: the operator asked to stop".into()), 0).await;
             } else if !self.entry(entry, moving).await {
@@ -170,7 +172,7 @@ impl Execution<'_> {
     /// Takes the keys of the minions that have left from the masters they have left, in one go for each. A master that
     /// cannot be asked keeps them, and that is told; it is no failure of the run.
     async fn remove_old_keys(&self) {
-        if self.telling.unrecorded().is_some() {
+        if self.telling.halted().is_some() {
             return;
         }
         let moved = std::mem::take(&mut *self.moved.lock().unwrap_or_else(PoisonError::into_inner));

@@ -14,6 +14,7 @@ use crate::{
     execute::telling::{Done, Stepped, Telling, Trouble},
     fleet::{Fleet, Host, Instance, InstanceState, Node, Reading},
     name::NodeName,
+    overtaken,
     ports::{Begun, Change, Expected, HostKeys, KeyPairs, Launches, Order, Provisioning, SecurityGroupId},
     ssh_key::SshPublicKey,
     survey::FIRST_START,
@@ -194,7 +195,7 @@ impl Making<'_> {
                 Ok(Change::NotNeeded.into())
             }
             Some(rewritten) => {
-                contexts.save(&self.plan.stack, &rewritten.to_text(), &Expected::Revision(document.revision)).await?;
+                overtaken::save(contexts, &self.plan.stack, &rewritten.to_text(), &document.text, document.revision).await?;
                 *made = Some(rewritten);
                 Ok(Done::from(Change::Made).saying(format!("it takes its orders from itself, at {own}")))
             }

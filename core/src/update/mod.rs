@@ -15,7 +15,7 @@ use crate::{
     execute::{RunReport, telling::Telling},
     fleet::{ContextFacts, Fleet, Host, Node},
     name::StackName,
-    ports::{Clock, ContextStore, Journal, Library, Masters, Minions, Operator, Power, SaltSource, Setup, Sleepers},
+    ports::{Clock, ContextStore, Fence, Journal, Library, Masters, Minions, Operator, Power, SaltSource, Setup, Sleepers},
     ssh_key::SshPublicKey,
     survey::AddressPolicy,
 };
@@ -85,6 +85,8 @@ pub struct Ports<'a> {
     pub sleepers: &'a dyn Sleepers,
     /// The contexts.
     pub contexts: &'a dyn ContextStore,
+    /// What keeps it from going on once its lock is lost.
+    pub fence: &'a dyn Fence,
     /// The record.
     pub journal: &'a dyn Journal,
     /// The person watching.
@@ -95,7 +97,7 @@ pub struct Ports<'a> {
 
 impl<'a> Ports<'a> {
     pub(crate) fn telling(&self, run: &'a Run) -> Telling<'a> {
-        Telling::new(&run.id, &run.cloud, self.journal, self.operator, self.clock)
+        Telling::new(&run.id, &run.cloud, self.fence, self.journal, self.operator, self.clock)
     }
 }
 
