@@ -19,7 +19,7 @@ use bldr_core::{
 };
 use held::Held;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 /// A lock that is an object in a bucket.
 #[derive(Clone)]
@@ -125,11 +125,19 @@ impl S3Lock {
         let silence = self.silence(holder.heard);
         let problem =
             format!("{who} holds it on {host} (process {pid}) since {}, for: {purpose}; last heard of {} ago", utc(*since), told(silence));
-        PortError::new(PortErrorKind::Conflict, self.subject(), problem).advise(if silence > self.rhythm.limit {
+        PortError::new(PortErrorKind::Conflict, self.subject(), problem).advise(if self.is_gone(&holder.owner) {
+            format!("there is no process {pid} on this machine any more: `bldr lock.break:REASON` frees the lock")
+        } else if silence > self.rhythm.limit {
             format!("see whether process {pid} on {host} still lives; if it is gone for good, `bldr lock.break:REASON` frees the lock")
         } else {
             "wait until that is done, or ask them".to_owned()
         })
+    }
+
+    /// Whether a holder was on this machine and is no more; where that cannot be seen they may be.
+    fn is_gone(&self, Owner { host, pid, .. }: &Owner) -> bool {
+        let processes = Path::new("/proc");
+        *host == self.shelf.writer.host && processes.join("self").exists() && !processes.join(pid.to_string()).exists()
     }
 
     /// Somebody else was first, each time.

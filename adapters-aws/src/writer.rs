@@ -17,7 +17,7 @@ use std::{
 #[derive(Clone)]
 pub(crate) struct Writer {
     who: String,
-    host: String,
+    pub(crate) host: String,
     pub(crate) clock: Arc<dyn Clock>,
     /// 0 while the lock is not held.
     epoch: Arc<AtomicU64>,
