@@ -17,6 +17,8 @@ from io import BytesIO
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 # EC2 runs nothing under a key pair that it does not have.
 os.environ["MOTO_ENABLE_KEYPAIR_VALIDATION"] = "true"
+# S3 gives a thousand objects or versions a page, or less; so few that a test need not make a thousand.
+os.environ["MOTO_S3_DEFAULT_MAX_KEYS"] = "5"
 
 # After the lines above, which moto reads when it is imported.
 from moto.core.utils import utcnow
