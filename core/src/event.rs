@@ -199,6 +199,17 @@ pub enum Event {
         /// What is done.
         action: Action,
     },
+    /// A state of a highstate begins. Shown while it goes on, and not recorded.
+    StateBegun {
+        /// The stack.
+        stack: StackName,
+        /// The node.
+        node: NodeName,
+        /// How many began with this one.
+        number: usize,
+        /// Its function, and its name where that can be no secret: `file.managed /etc/motd`.
+        state: String,
+    },
     /// A step ended well.
     StepFinished {
         /// The stack.

@@ -222,6 +222,10 @@ pub enum HighstateMode {
     None,
 }
 
+/// Who hears which states of a highstate begin: `file.managed /etc/motd`. Of one whose name may be a secret, such as a command line, only
+/// the function is told. Nobody has to listen.
+pub type States = futures::channel::mpsc::UnboundedSender<String>;
+
 /// How a highstate ended. Only names of states, never their content.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Highstate {
@@ -275,8 +279,8 @@ pub trait Minions: Send + Sync {
     /// is gone afterwards. That master must have accepted the minion's key.
     async fn rehearse(&self, host: &Host, address: &MasterAddress, key: &PublicKey) -> PortResult<Highstate>;
     /// Runs the highstate and takes the mark "highstate due" away if it was applied and succeeded. A highstate that fails is an
-    /// answer, not an error; an error means that it is not known how it ended.
-    async fn highstate(&self, host: &Host, mode: HighstateMode) -> PortResult<Highstate>;
+    /// answer, not an error; an error means that it is not known how it ended. `begun` hears of each state as it begins.
+    async fn highstate(&self, host: &Host, mode: HighstateMode, begun: States) -> PortResult<Highstate>;
     /// Says that this node will not be needed again soon: connections may be closed. Never fails.
     async fn release(&self, host: &Host);
 }

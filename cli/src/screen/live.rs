@@ -2,7 +2,7 @@
 
 use super::{Interrupt, RunScreen, Screen, line, plain, summary};
 use bldr_core::{
-    event::{Event, Outcome},
+    event::{Action, Event, Outcome},
     name::StackName,
     ports::{Operator, Record},
 };
@@ -71,6 +71,10 @@ impl State {
             Event::StepStarted { stack, node, action } => {
                 let node = node.as_ref().map(|node| format!("node {}: ", node.number())).unwrap_or_default();
                 self.working.get(stack).into_iter().for_each(|bar| bar.set_message(format!("{node}{}", action.doing())));
+            }
+            Event::StateBegun { stack, node, number, state } => {
+                let message = format!("node {}: {} {number}: {state}", node.number(), Action::Highstate.doing());
+                self.working.get(stack).into_iter().for_each(|bar| bar.set_message(message.clone()));
             }
             Event::StackFinished { stack, outcome, .. } => {
                 self.outcomes.push(*outcome);

@@ -40,6 +40,7 @@ fn run() -> Vec<Record> {
             states: None,
         },
         step_started("harbor--ci", Some(1), Action::Highstate),
+        state_begun("harbor--ci"),
         Event::Warning { message: "harbor--ci--1: the clock is off".into() },
         Event::StepFinished {
             stack: "beacon--ci".parse().unwrap(),
@@ -81,6 +82,11 @@ fn step_started(stack: &str, node: Option<u64>, action: Action) -> Event {
     Event::StepStarted { node: node.map(|number| stack.node(number)), stack, action }
 }
 
+fn state_begun(stack: &str) -> Event {
+    let stack: StackName = stack.parse().unwrap();
+    Event::StateBegun { node: stack.node(1), stack, number: 7, state: "file.managed /etc/motd".into() }
+}
+
 fn finished(stack: &str, outcome: Outcome, reason: Option<&str>, millis: u64) -> Event {
     Event::StackFinished { stack: stack.parse().unwrap(), outcome, reason: reason.map(Into::into), millis }
 }
@@ -91,6 +97,14 @@ fn a_plain_screen_tells_a_line_an_event_and_ends_with_a_table() {
     let plain = Plain::new(screen, Interrupt::default());
     run().iter().for_each(|record| plain.notify(record));
     insta::assert_snapshot!(format!("{}--- stdout\n{}", err.text(), out.text()));
+}
+
+#[test]
+fn a_plain_screen_shows_what_a_highstate_is_at_where_it_is_the_only_one() {
+    let (screen, _, err) = paper::screen(Format::Text);
+    let plain = Plain::new(screen, Interrupt::default());
+    plain.notify(&Record { at: Timestamp(1_795_351_381_000), event: state_begun("harbor--ci") });
+    assert_eq!(err.text(), "12:43:01 harbor--ci--1: state 7: file.managed /etc/motd\n");
 }
 
 #[test]
@@ -108,11 +122,16 @@ fn a_live_screen_moves_what_is_in_work_and_keeps_what_is_done() {
     let terminal = indicatif::InMemoryTerm::new(30, 120);
     let live = Live::drawing_on(indicatif::ProgressDrawTarget::term_like(Box::new(terminal.clone())), screen, Interrupt::default());
     let records = run();
-    let (middle, rest) = records.split_at(8);
+    let (middle, rest) = records.split_at(9);
     middle.iter().for_each(|record| live.notify(record));
     live.redraw();
     let in_work = terminal.contents();
-    for expected in ["beacon--ci rewriting context", "harbor--ci node 1: running highstate", "3 left", "warning: harbor--ci--1"] {
+    for expected in [
+        "beacon--ci rewriting context",
+        "harbor--ci node 1: running highstate 7: file.managed /etc/motd",
+        "3 left",
+        "warning: harbor--ci--1",
+    ] {
         assert!(in_work.contains(expected), "{expected}: {in_work}");
     }
     rest.iter().for_each(|record| live.notify(record));

@@ -5,8 +5,9 @@ use crate::{
     event::{Action, Event, Outcome, RunId, States},
     fleet::Host,
     name::{NodeName, StackName},
-    ports::{Change, Clock, Highstate, Journal, Operator, Record},
+    ports::{Change, Clock, Highstate, HighstateMode, Journal, Minions, Operator, Record},
 };
+use futures::{StreamExt, channel::mpsc, join};
 use std::{
     future::Future,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -173,6 +174,16 @@ impl<'a> Telling<'a> {
             }
         }
         ask().await
+    }
+
+    /// Runs the highstate of a node, and shows each of its states as it begins.
+    pub(crate) async fn shown(&self, minions: &dyn Minions, host: &Host, mode: HighstateMode) -> PortResult<Highstate> {
+        let (begun, states) = mpsc::unbounded();
+        let show = states.enumerate().for_each(async |(before, state)| {
+            let event = Event::StateBegun { stack: host.node.stack().clone(), node: host.node.clone(), number: before + 1, state };
+            self.operator.notify(&Record { at: self.clock.now(), event });
+        });
+        join!(minions.highstate(host, mode, begun), show).0
     }
 
     /// What a highstate comes to; what it printed is kept, and what failed is named.

@@ -301,7 +301,7 @@ impl<'a> NodeUpdate<'a> {
             Mode::Apply => (HighstateMode::Apply, Change::Made),
             Mode::DryRun => (HighstateMode::Test, Change::NotNeeded),
         };
-        let highstate = work.ports.minions.highstate(&host, mode).await.map_err(Failed::from)?;
+        let highstate = work.telling.shown(work.ports.minions, &host, mode).await.map_err(Failed::from)?;
         work.telling.highstate(&host, highstate, change, "run it again when the cause is gone").await
     }
 }
