@@ -198,6 +198,15 @@ pub const GLOBAL: &[Opt] = &[
     Opt { name: "no-color", kind: Kind::Flag, default: "NO_COLOR", about: "no colour" },
 ];
 
+const RUN: Positional = Positional {
+    name: "run",
+    shows: "RUN",
+    about: "a run that `runs` lists; the beginning or the end of its name is enough, and `last` is the last one",
+    example: "last",
+    required: true,
+};
+
+const ROLLBACK_OPTIONS: &[Opt] = &[JOBS, STOPPED, HIGHSTATE, REHEARSE, REVERT, JOIN_TIMEOUT, WATCHDOG, ALLOW_UNSHARED];
 const REMASTER_OPTIONS: &[Opt] = &[PLAN, JOBS, STOPPED, HIGHSTATE, REHEARSE, REVERT, JOIN_TIMEOUT, WATCHDOG, ALLOW_UNSHARED, ADDRESS];
 
 /// Every task, in the order of the list.
@@ -262,6 +271,42 @@ pub const TASKS: &[Task] = &[
                of its project. Ctrl-C stops after the stacks in flight; a second one stops at once.",
         positionals: &[NEW_MASTER],
         options: REMASTER_OPTIONS,
+    },
+    Task {
+        name: "master.rollback",
+        about: "move back to where they were the stacks that a run has moved",
+        more: "Each stack is re-mastered to the master it had before that run, by the run's own record; what was put back or was never \
+               switched is left alone. It is a run like any other: it can be interrupted, resumed, and rolled back.",
+        positionals: &[RUN, Positional { required: false, about: "only this stack", ..STACK }],
+        options: ROLLBACK_OPTIONS,
+    },
+    Task {
+        name: "runs",
+        about: "list what was run, the newest last: when, how long, how it ended, or that it goes on or was cut short",
+        more: "",
+        positionals: &[],
+        options: &[Opt { name: "all", kind: Kind::Flag, default: "no", about: "not only the newest 20" }],
+    },
+    Task {
+        name: "run.show",
+        about: "show what was recorded of a run: its stacks, what failed, and what nobody knows the end of",
+        more: "With a stack, each of its steps, and how long it took.",
+        positionals: &[RUN, Positional { required: false, about: "every step of this stack", ..STACK }],
+        options: &[],
+    },
+    Task {
+        name: "run.watch",
+        about: "show a run while it goes on, as who began it sees it; ends with its exit code",
+        more: "Ctrl-C ends the watching, and not the run.",
+        positionals: &[RUN],
+        options: &[],
+    },
+    Task {
+        name: "run.resume",
+        about: "finish a run that was cut short, or has failures: the same as was typed then",
+        more: "What is done is left alone: the nodes are asked, not the record.",
+        positionals: &[RUN],
+        options: &[],
     },
     Task {
         name: "master.doctor",

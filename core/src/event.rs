@@ -188,6 +188,9 @@ pub enum Event {
     StackStarted {
         /// Which.
         stack: StackName,
+        /// The address of the master it has, where it is to get another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        was: Option<MasterAddress>,
     },
     /// A step begins.
     StepStarted {

@@ -26,6 +26,7 @@ pub mod ports;
 pub mod precedence;
 pub mod project;
 pub mod readiness;
+pub mod record;
 pub mod retirement;
 pub mod salt_version;
 pub mod soundness;

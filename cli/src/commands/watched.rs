@@ -51,7 +51,11 @@ pub fn ended(report: &RunReport, session: &Session) -> Result<Code, Exit> {
     Ok(code)
 }
 
-fn code_of(report: &RunReport) -> Result<Code, Exit> {
+/// The code that the outcomes come to.
+///
+/// # Errors
+/// A run that could not be recorded.
+pub(super) fn code_of(report: &RunReport) -> Result<Code, Exit> {
     if let Some(problem) = &report.unrecorded {
         return Err(Exit::new(Code::Unrecorded, format!("the run could not be recorded: {problem}"))
             .line("nothing was begun after that; what was in flight was finished")

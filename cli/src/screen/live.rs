@@ -62,7 +62,7 @@ impl State {
     fn show(&mut self, event: &Event, bars: &MultiProgress) {
         match event {
             Event::RunStarted { lanes, .. } => self.planned = lanes.iter().map(|lane| lane.stacks.len()).sum(),
-            Event::StackStarted { stack } => {
+            Event::StackStarted { stack, .. } => {
                 let bar = bars.insert_from_back(1, ProgressBar::new_spinner().with_style(style("{spinner} {prefix} {msg} · {elapsed}")));
                 bar.set_prefix(stack.to_string());
                 bar.enable_steady_tick(TICK);

@@ -27,8 +27,8 @@ fn run() -> Vec<Record> {
             lanes,
             allow_unshared: true,
         },
-        Event::StackStarted { stack: beacon },
-        Event::StackStarted { stack: ci },
+        Event::StackStarted { stack: beacon, was: "10.0.0.10".parse().ok() },
+        Event::StackStarted { stack: ci, was: None },
         step_started("beacon--ci", None, Action::RewriteContext),
         Event::StepFinished {
             stack: "beacon--ci".parse().unwrap(),

@@ -47,7 +47,7 @@ pub async fn launch(plan: &LaunchPlan, update: &Update, fleet: &Fleet, run: &Run
     let telling = ports.update.telling(run);
     let begun = telling.now();
     telling.tell(run.started(&plan.stack)).await;
-    telling.tell(Event::StackStarted { stack: plan.stack.clone() }).await;
+    telling.tell(Event::StackStarted { stack: plan.stack.clone(), was: None }).await;
     let making = Making { plan, run, ports, telling: &telling, context: plan.context.clone() };
     let mut locked_out = None;
     let end = match making.made().await {

@@ -139,7 +139,7 @@ pub async fn update(update: &Update, sweep: Option<&Sweep<'_>>, fleet: &Fleet, r
     let telling = ports.telling(run);
     let begun = telling.now();
     telling.tell(run.started(&update.stack)).await;
-    telling.tell(Event::StackStarted { stack: update.stack.clone() }).await;
+    telling.tell(Event::StackStarted { stack: update.stack.clone(), was: None }).await;
     let work = Work::new(update, fleet, &run.addresses, ports, &telling);
     let nodes: Vec<_> = fleet.stacks.get(&update.stack).into_iter().flat_map(|stack| &stack.nodes).map(|node| (node, None)).collect();
     let mut end = work.done(&nodes).await;
