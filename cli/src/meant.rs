@@ -103,6 +103,10 @@ pub fn meant(given: &Given, terminal: &mut Terminal) -> Result<Request, Exit> {
         "runs" => Request::Run(RunTask::List { all: given.flag("all") }),
         "run.show" => Request::Run(RunTask::Show { run: words.required(0)?, stack: words.name(words.optional(1))? }),
         "run.watch" => Request::Run(RunTask::Watch(words.required(0)?)),
+        "run.report" => {
+            let (run, to) = (words.required(0)?, words.optional(1).unwrap_or_else(|| ".".into()).into());
+            Request::Run(RunTask::Report { run, to })
+        }
         "run.resume" => Request::Resume(words.required(0)?),
         "master.rollback" => {
             let (run, stack) = (words.required(0)?, words.name(words.optional(1))?);

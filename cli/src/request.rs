@@ -300,6 +300,13 @@ pub enum RunTask {
     },
     /// Show one while it goes on.
     Watch(String),
+    /// Write the page of one.
+    Report {
+        /// Which.
+        run: String,
+        /// A folder here, or the page's file.
+        to: PathBuf,
+    },
 }
 
 /// Which run to undo, and how.

@@ -302,6 +302,22 @@ pub const TASKS: &[Task] = &[
         options: &[],
     },
     Task {
+        name: "run.report",
+        about: "write what was recorded of a run as one HTML page: a time line, what to look at, every stack",
+        more: "The page needs nothing but a browser. It names stacks, addresses and reasons, and has no secrets.",
+        positionals: &[
+            RUN,
+            Positional {
+                name: "file",
+                shows: "FILE",
+                about: "the page's file, or a folder for RUN.html",
+                example: "run.html",
+                required: false,
+            },
+        ],
+        options: &[],
+    },
+    Task {
         name: "run.resume",
         about: "finish a run that was cut short, or has failures: the same as was typed then",
         more: "What is done is left alone: the nodes are asked, not the record.",

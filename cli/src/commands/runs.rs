@@ -1,4 +1,4 @@
-//! `runs`, `run.show`, `run.watch`, `run.resume`: what was done, how far did it get, and how does it go on?
+//! `runs`, `run.show`, `run.watch`, `run.report`, `run.resume`: what was done, how far did it get, and how does it go on?
 
 use super::{
     Session,
@@ -11,6 +11,7 @@ use crate::{
     request::{Request, RunTask},
     screen::{
         line::{counted, duration, rfc3339},
+        report::page,
         summary::totals,
         table::Table,
     },
@@ -25,7 +26,8 @@ use bldr_core::{
     record::{RunRecord, RunStanding, StackRecord, StepEnd, StepRecord},
 };
 use serde::Serialize;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, io::Write, path::Path, time::Duration};
+use tempfile::NamedTempFile;
 
 /// How many runs are listed where not all of them are asked for.
 const NEWEST: usize = 20;
@@ -74,6 +76,7 @@ pub async fn run(task: &RunTask, stores: &Stores, session: &Session) -> Result<C
         RunTask::List { all } => list(*all, stores, session).await,
         RunTask::Show { run, stack } => show(&read(run, stores).await?, stack.as_ref(), session),
         RunTask::Watch(run) => watch(run, stores, session).await,
+        RunTask::Report { run, to } => report(&read(run, stores).await?, to, session),
     }
 }
 
@@ -285,6 +288,25 @@ impl<'a> RunView<'a> {
             reasons: record.stacks.iter().filter_map(|(name, stack)| Some((name, stack.reason.as_deref()?))).collect(),
         }
     }
+}
+
+#[derive(Serialize)]
+struct ReportView<'a> {
+    run: &'a RunId,
+    file: String,
+}
+
+/// Writes its page, whole or not at all.
+fn report(run: &Read, to: &Path, session: &Session) -> Result<Code, Exit> {
+    let file = if to.is_dir() { to.join(format!("{}.html", run.record.id)) } else { to.to_owned() };
+    let cannot = |error: std::io::Error| Exit::new(Code::Failed, format!("{} cannot be written: {error}", file.display()));
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut new = NamedTempFile::with_prefix_in(".bldr-", folder).map_err(cannot)?;
+    new.write_all(page(&run.record, run.standing).as_bytes()).and_then(|()| new.as_file().sync_all()).map_err(cannot)?;
+    new.persist(&file).map_err(|error| cannot(error.error))?;
+    let shown = file.display().to_string();
+    session.screen.result(|| format!("{shown}\n"), &ReportView { run: &run.record.id, file: shown.clone() });
+    Ok(Code::Done)
 }
 
 /// Shows a run as who began it sees it, until it ends.
