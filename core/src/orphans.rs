@@ -93,6 +93,7 @@ mod tests {
                 id: Ec2Id("i-1".into()),
                 state,
                 private: None,
+                public: None,
                 reach: None,
                 launched: Timestamp(0),
                 evidence: Reading::NotAsked,

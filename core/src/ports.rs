@@ -605,6 +605,9 @@ pub struct Begun {
     pub alternate: Option<String>,
     /// When it began.
     pub at: Timestamp,
+    /// Whether that is not its launch but its destruction, of something that may have been finished.
+    #[serde(default)]
+    pub going: bool,
 }
 
 /// What is remembered of launches that were cut short: the same command carries on, where it would refuse a stack that exists.

@@ -1,8 +1,10 @@
 //! May a master go? Not while anything still points to it, or nobody knows whether it does.
 
 use crate::{
+    address::{HostAddress, MasterAddress},
     fleet::{ContextFacts, Evidence, Fleet, InstanceState, KeyFingerprint, Node, Reading, Stack},
     name::StackName,
+    ports::Begun,
     project::Projects,
     status::Answers,
 };
@@ -46,12 +48,12 @@ pub struct Pointer {
 
 /// Everything that still points to a master, in a fleet that was asked in full. Empty where it may go.
 pub fn pointers(fleet: &Fleet, projects: &Projects, pin: Option<&StackName>, old: &StackName, answers: &Answers) -> Vec<Pointer> {
-    let mut found = Pointers { old: Old::of(fleet, old), all: Vec::new() };
+    let mut found = Pointers { fleet, old: Old::of(fleet, old), all: Vec::new() };
     if pin == Some(old) {
         found.add(Place::Settings, old);
     }
-    for address in &found.old.addresses.clone() {
-        for of in projects.naming(address) {
+    for address in &found.old.addresses() {
+        for of in projects.naming(address.as_str()) {
             found.add(Place::ProjectFile, &of);
         }
     }
@@ -63,30 +65,52 @@ pub fn pointers(fleet: &Fleet, projects: &Projects, pin: Option<&StackName>, old
     found.all
 }
 
+/// What of all this keeps a master from being destroyed. What names it in settings and project files is for people to mend. What
+/// is not known counts for nothing where its launch has never come to its end and nothing at all names it: it has been nobody's
+/// master yet.
+pub fn holding(mut found: Vec<Pointer>, begun: Option<&Begun>) -> Vec<Pointer> {
+    let unfinished = begun.is_some_and(|begun| !begun.going);
+    if unfinished && found.iter().all(|pointer| pointer.place == Place::Unknown) {
+        return Vec::new();
+    }
+    found.retain(|pointer| !matches!(pointer.place, Place::Settings | Place::ProjectFile));
+    found
+}
+
 /// What a master is known by.
-struct Old {
-    addresses: Vec<String>,
+struct Old<'a> {
+    name: &'a StackName,
+    nodes: &'a [Node],
     key: Option<KeyFingerprint>,
 }
 
-impl Old {
-    fn of(fleet: &Fleet, old: &StackName) -> Self {
-        let nodes = fleet.stacks.get(old).into_iter().flat_map(|stack| &stack.nodes);
-        let addresses = nodes.flat_map(|node| [&node.private, &node.reach]).flatten().map(ToString::to_string).collect();
-        let key = fleet.standings.get(old).and_then(Reading::ok).map(|standing| standing.key.fingerprint());
-        Self { addresses, key }
+impl<'a> Old<'a> {
+    fn of(fleet: &'a Fleet, name: &'a StackName) -> Self {
+        let nodes = fleet.stacks.get(name).map(|stack| &*stack.nodes).unwrap_or_default();
+        let key = fleet.standings.get(name).and_then(Reading::ok).map(|standing| standing.key.fingerprint());
+        Self { name, nodes, key }
+    }
+    fn addresses(&self) -> BTreeSet<HostAddress> {
+        self.nodes.iter().flat_map(Node::addresses).cloned().collect()
     }
     fn has(&self, address: &str) -> bool {
-        self.addresses.iter().any(|own| own == address)
+        self.nodes.iter().any(|node| node.is_at(address))
+    }
+    /// What would make its key known.
+    fn awakening(&self) -> String {
+        let running = self.nodes.iter().any(|node| node.state == InstanceState::Running);
+        let Self { name, .. } = self;
+        if running { format!("see to it that {name} can be asked") } else { format!("start {name}") }
     }
 }
 
-struct Pointers {
-    old: Old,
+struct Pointers<'a> {
+    fleet: &'a Fleet,
+    old: Old<'a>,
     all: Vec<Pointer>,
 }
 
-impl Pointers {
+impl Pointers<'_> {
     fn add(&mut self, place: Place, of: &dyn fmt::Display) {
         self.all.push(Pointer { place, of: of.to_string(), why: None });
     }
@@ -96,21 +120,23 @@ impl Pointers {
     }
 
     fn look_at(&mut self, stack: &Stack, answering: Option<&BTreeSet<String>>) {
+        let mut named: &[Box<str>] = &[];
         match &stack.context {
-            Reading::Read(ContextFacts::Mastered { masters }) if masters.iter().any(|master| self.old.has(master)) => {
-                self.add(Place::Context, &stack.name);
-            }
+            Reading::Read(ContextFacts::Mastered { masters }) => named = masters,
             Reading::Read(ContextFacts::Masterless | ContextFacts::NoEc2) => return,
             Reading::Unreadable(problem) => self.unknown(&stack.name, problem.to_string()),
-            _ => {}
+            Reading::NotAsked | Reading::Absent => {}
+        }
+        if named.iter().any(|master| self.old.has(master)) {
+            self.add(Place::Context, &stack.name);
         }
         // Another master's own minion is looked after by whoever made it.
         for node in stack.nodes.iter().filter(|_| !stack.name.is_master()) {
-            self.look_at_node(node, answering);
+            self.look_at_node(node, named, answering);
         }
     }
 
-    fn look_at_node(&mut self, node: &Node, answering: Option<&BTreeSet<String>>) {
+    fn look_at_node(&mut self, node: &Node, context: &[Box<str>], answering: Option<&BTreeSet<String>>) {
         let evidence = match &node.evidence {
             Reading::Read(evidence) => evidence,
             Reading::Unreadable(problem) => return self.unknown(&node.name, problem.to_string()),
@@ -120,12 +146,14 @@ impl Pointers {
             _ => return self.unknown(&node.name, format!("it is {} and has never been asked; start it, or re-master it", node.state)),
         };
         let Evidence { build_vars, configured, trusted, connected, minion_id, .. } = evidence;
+        let mut named: BTreeSet<&str> = context.iter().chain(connected).map(|address| &**address).collect();
         match build_vars {
             Ok(Some(master)) if self.old.has(master.as_str()) => self.add(Place::BuildVars, &node.name),
-            Ok(_) => {}
+            Ok(master) => named.extend(master.iter().map(MasterAddress::as_str)),
             Err(problem) => self.unknown(&node.name, problem.to_string()),
         }
-        if configured.as_deref().is_some_and(|address| self.old.has(address)) {
+        let configured: Vec<&str> = configured.as_deref().map(each).unwrap_or_default();
+        if configured.iter().any(|address| self.old.has(address)) {
             self.add(Place::Configuration, &node.name);
         }
         if trusted.is_some() && *trusted == self.old.key {
@@ -137,5 +165,169 @@ impl Pointers {
         if minion_id.as_deref().is_some_and(|id| answering.is_some_and(|answering| answering.contains(id))) {
             self.add(Place::Answer, &node.name);
         }
+        named.extend(configured);
+        if let Some(why) = self.unclear(&named, *trusted) {
+            self.unknown(&node.name, why);
+        }
+    }
+
+    /// Why nobody can say whether a minion means the old master, where it names what no machine here has: a name, an address that
+    /// its machine had before it was stopped. The key that it trusts says so where it is known whose that is.
+    fn unclear(&self, named: &BTreeSet<&str>, trusted: Option<KeyFingerprint>) -> Option<String> {
+        let master = self.old.name;
+        let way = match (trusted, self.old.key) {
+            (Some(_), Some(_)) => return None,
+            (Some(key), None) if self.is_of_another(key) => return None,
+            (_, None) => format!("{} or re-master it", self.old.awakening()),
+            (None, Some(_)) => "it trusts no key yet; re-master it".into(),
+        };
+        let nodes = || self.fleet.stacks.values().flat_map(|stack| &stack.nodes);
+        let strange: Vec<&str> = named.iter().copied().filter(|address| !nodes().any(|node| node.is_at(address))).collect();
+        let said = format!("it names {}, and nobody can say whether that is {master}; {way}", strange.join(" and "));
+        (!strange.is_empty()).then_some(said)
+    }
+
+    /// Whether a master that could be asked shows this key; the old one could not.
+    fn is_of_another(&self, key: KeyFingerprint) -> bool {
+        self.fleet.standings.values().filter_map(Reading::ok).any(|standing| standing.key.fingerprint() == key)
+    }
+}
+
+/// Each address of a `master:`, which may be a list.
+fn each(configured: &str) -> Vec<&str> {
+    configured.split([',', ' ', '[', ']', '\'', '"']).filter(|address| !address.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::{Ec2Id, HeldKeys, Problem, PublicKey, Standing, Timestamp};
+
+    const OLD: &str = "master-server--a";
+
+    fn key(body: &str) -> PublicKey {
+        PublicKey::from_pem(&format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n")).unwrap()
+    }
+
+    fn standing(body: &str) -> Reading<Standing> {
+        Reading::Read(Standing { key: key(body), version: None, silent: None, keys: HeldKeys::default() })
+    }
+
+    fn node(name: &StackName, state: InstanceState, private: &str, public: Option<&str>) -> Node {
+        let reach: Option<HostAddress> = private.parse().ok();
+        Node {
+            name: name.node(1),
+            id: Ec2Id("i-1".into()),
+            state,
+            private: reach.clone(),
+            public: public.and_then(|address| address.parse().ok()),
+            reach,
+            launched: Timestamp(0),
+            evidence: Reading::NotAsked,
+            outlook: None,
+            woken: false,
+        }
+    }
+
+    /// What a minion says that is connected to what it names.
+    fn naming(address: &str, trusted: Option<&str>) -> Evidence {
+        Evidence {
+            build_vars: Ok(address.parse().ok()),
+            configured: Some(address.into()),
+            trusted: trusted.map(|body| key(body).fingerprint()),
+            highstate_due: false,
+            minion_id: None,
+            minion_key: None,
+            connected: Box::default(),
+            unconfirmed: false,
+        }
+    }
+
+    /// The old master as it stands, a new one whose key is known, and a minion that says this.
+    fn fleet(old: InstanceState, said: Evidence) -> Fleet {
+        let mut fleet = Fleet::default();
+        let mut add = |name: &str, node: Node, masters: &[&str]| {
+            let name: StackName = name.parse().unwrap();
+            let context = Reading::Read(ContextFacts::Mastered { masters: masters.iter().map(|address| (*address).into()).collect() });
+            fleet.stacks.insert(name.clone(), Stack { name, nodes: vec![node], context });
+        };
+        let named = |name: &str| name.parse::<StackName>().unwrap();
+        add(OLD, node(&named(OLD), old, "10.0.0.10", Some("198.51.100.10")), &["10.0.0.10"]);
+        add("master-server--b", node(&named("master-server--b"), InstanceState::Running, "10.0.0.20", None), &["10.0.0.20"]);
+        let minion = Node { evidence: Reading::Read(said), ..node(&named("harbor--ci"), InstanceState::Running, "10.0.1.1", None) };
+        add("harbor--ci", minion, &[]);
+        fleet.standings.insert(named("master-server--b"), standing("new"));
+        fleet
+    }
+
+    fn found(fleet: &Fleet) -> Vec<(Place, Option<String>)> {
+        let found = pointers(fleet, &Projects::default(), None, &OLD.parse().unwrap(), &Answers::new());
+        found.into_iter().map(|pointer| (pointer.place, pointer.why)).collect()
+    }
+
+    #[test]
+    fn a_name_that_may_be_that_of_a_master_which_cannot_be_asked_holds_it() {
+        let why = |name: &str, way: &str| Some(format!("it names {name}, and nobody can say whether that is {OLD}; {way} or re-master it"));
+        for named in ["salt.example.org", "203.0.113.7"] {
+            let asleep = fleet(InstanceState::Stopped, naming(named, Some("old")));
+            assert_eq!(found(&asleep), [(Place::Unknown, why(named, &format!("start {OLD}")))]);
+        }
+        let mut silent = fleet(InstanceState::Running, naming("salt", Some("old")));
+        let problem = Problem { kind: crate::error::PortErrorKind::Unreachable, text: "no answer".into() };
+        silent.standings.insert(OLD.parse().unwrap(), Reading::Unreadable(problem));
+        assert_eq!(found(&silent), [(Place::Unknown, why("salt", &format!("see to it that {OLD} can be asked")))]);
+        let mut context = fleet(InstanceState::Stopped, naming("10.0.0.20", None));
+        let stack = context.stacks.get_mut(&"harbor--ci".parse().unwrap()).unwrap();
+        stack.context = Reading::Read(ContextFacts::Mastered { masters: vec!["salt".into()] });
+        assert_eq!(found(&context), [(Place::Unknown, why("salt", &format!("start {OLD}")))], "the context alone names it");
+    }
+
+    #[test]
+    fn the_key_decides_where_it_is_known_whose_it_is() {
+        let others = fleet(InstanceState::Stopped, naming("salt.example.org", Some("new")));
+        assert_eq!(found(&others), [], "the other master shows it");
+        let mut asked = fleet(InstanceState::Running, naming("salt.example.org", Some("old")));
+        asked.standings.insert(OLD.parse().unwrap(), standing("old"));
+        assert_eq!(found(&asked), [(Place::TrustedKey, None)]);
+        let mut asked = fleet(InstanceState::Running, naming("salt.example.org", Some("a third")));
+        asked.standings.insert(OLD.parse().unwrap(), standing("old"));
+        assert_eq!(found(&asked), []);
+        let mut asked = fleet(InstanceState::Running, naming("salt.example.org", None));
+        asked.standings.insert(OLD.parse().unwrap(), standing("old"));
+        let why = format!("it names salt.example.org, and nobody can say whether that is {OLD}; it trusts no key yet; re-master it");
+        assert_eq!(found(&asked), [(Place::Unknown, Some(why))]);
+        assert_eq!(found(&fleet(InstanceState::Stopped, naming("10.0.0.20", None))), [], "that address is another master's");
+    }
+
+    #[test]
+    fn what_is_not_known_holds_no_master_that_was_never_finished() {
+        let pointer = |place| Pointer { place, of: "harbor--ci--1".into(), why: None };
+        let begun = |going| Begun { stack: OLD.parse().unwrap(), alternate: None, at: Timestamp(0), going };
+        let unknown = || vec![pointer(Place::Unknown), pointer(Place::Unknown)];
+        assert_eq!(holding(unknown(), Some(&begun(false))), []);
+        assert_eq!(holding(unknown(), None), unknown(), "a finished one");
+        assert_eq!(holding(unknown(), Some(&begun(true))), unknown(), "one that was to be destroyed");
+        for place in [Place::Context, Place::BuildVars, Place::Connection] {
+            let named = vec![pointer(place), pointer(Place::Unknown)];
+            assert_eq!(holding(named.clone(), Some(&begun(false))), named, "{place:?}");
+        }
+        let shared = vec![pointer(Place::ProjectFile), pointer(Place::Unknown)];
+        assert_eq!(holding(shared, Some(&begun(false))), [pointer(Place::Unknown)], "the team has been told of it");
+        assert_eq!(holding(vec![pointer(Place::Settings), pointer(Place::ProjectFile)], None), []);
+    }
+
+    #[test]
+    fn it_is_known_by_every_address_it_has_and_in_any_list() {
+        for named in ["10.0.0.10", "198.51.100.10"] {
+            let all = found(&fleet(InstanceState::Running, naming(named, Some("new"))));
+            assert_eq!(all, [(Place::BuildVars, None), (Place::Configuration, None)], "{named}");
+        }
+        for list in ["10.0.0.20, 198.51.100.10", "[10.0.0.20, '10.0.0.10']"] {
+            let said = Evidence { configured: Some(list.into()), ..naming("10.0.0.20", Some("new")) };
+            assert_eq!(found(&fleet(InstanceState::Running, said)), [(Place::Configuration, None)], "{list}");
+        }
+        let mut connected = naming("10.0.0.20", Some("new"));
+        connected.connected = ["198.51.100.10".into()].into();
+        assert_eq!(found(&fleet(InstanceState::Running, connected)), [(Place::Connection, None)]);
     }
 }

@@ -220,6 +220,7 @@ fn assembled(sources: &Sources<'_>, instances: Vec<Instance>, contexts: Vec<Stac
                     id: instance.id,
                     state: instance.state,
                     private: instance.private,
+                    public: instance.public,
                     launched: instance.launched,
                     outlook: None,
                 }
@@ -345,6 +346,6 @@ pub async fn new_master(
     if let Some(why) = &standing.silent {
         return Err(MasterRefusal::Silent { stack: name.clone(), why: why.clone() });
     }
-    let peers = [Some(&address), node.private.as_ref(), node.reach.as_ref()].into_iter().flatten().cloned().collect();
+    let peers = [&address].into_iter().chain(node.addresses()).cloned().collect();
     Ok(NewMaster { stack: name.clone(), host, address, peers, standing })
 }

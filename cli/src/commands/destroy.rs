@@ -29,7 +29,8 @@ pub async fn destroy(stack: &StackName, ports: &Ports, session: &mut Session) ->
         let machine = ports.provisioning.found(stack).await.map_err(Exit::blind)?.instances.len();
         // Nobody takes orders from what has no machine.
         if stack.is_master() && machine > 0 {
-            retire::unneeded(stack, ports, session).await?;
+            let begun = ports.stores.launches.begun(stack).await?;
+            retire::unneeded(stack, begun.as_ref(), ports, session).await?;
         }
         gone(stack, ports, session).await
     };
@@ -53,7 +54,7 @@ pub(super) async fn gone(stack: &StackName, ports: &Ports, session: &mut Session
     }
     let nodes = own(stack, &fleet, &found)?;
     // Killed after this, the same goes on, whatever is left by then.
-    let mark = begun.unwrap_or_else(|| Begun { stack: stack.clone(), alternate: None, at: ports.stores.clock.now() });
+    let mark = begun.unwrap_or_else(|| Begun { stack: stack.clone(), alternate: None, at: ports.stores.clock.now(), going: true });
     let what = format!("{} of {stack}, its security group, its key pair and its context", machines(found.instances.len()));
     session.terminal.type_out(stack.as_str(), &format!("This removes {what}."))?;
     ports.stores.launches.begin(&mark).await?;

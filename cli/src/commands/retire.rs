@@ -10,7 +10,8 @@ use crate::{
 use bldr_core::{
     fleet::{InstanceState, Node},
     name::StackName,
-    retirement::{Place, Pointer, pointers},
+    ports::Begun,
+    retirement::{Place, Pointer, holding, pointers},
     survey::{self, Depth},
 };
 use serde::Serialize;
@@ -67,13 +68,13 @@ async fn found(master: &StackName, ports: &Ports, session: &Session) -> Result<(
     Ok((nodes, pointers(&fleet, &projects, session.place.settings.master.as_ref(), master, &answers)))
 }
 
-/// That no minion needs a master which is to be destroyed. What names it in files is for people to mend.
+/// That no minion needs a master which is to be destroyed.
 ///
 /// # Errors
 /// Refused where one does; a fleet that cannot be seen.
-pub(super) async fn unneeded(master: &StackName, ports: &Ports, session: &Session) -> Result<(), Exit> {
-    let (_, mut found) = found(master, ports, session).await?;
-    found.retain(|pointer| !matches!(pointer.place, Place::Settings | Place::ProjectFile));
+pub(super) async fn unneeded(master: &StackName, begun: Option<&Begun>, ports: &Ports, session: &Session) -> Result<(), Exit> {
+    let (_, found) = found(master, ports, session).await?;
+    let found = holding(found, begun);
     if found.is_empty() { Ok(()) } else { Err(still_needed(master, &found, session)) }
 }
 

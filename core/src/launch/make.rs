@@ -93,9 +93,8 @@ impl Making<'_> {
         if self.telling.interrupted() {
             return Err(End::Interrupted);
         }
-        let begun = Begun { stack: plan.stack.clone(), alternate: plan.alternate.clone(), at: self.ports.update.clock.now() };
         // Before anything is made: what there is from now on is known to be unfinished.
-        self.ports.launches.begin(&begun).await.map_err(|error| End::Failed(format!("{error} (nothing was made)")))?;
+        self.begin().await.map_err(|error| End::Failed(format!("{error} (nothing was made)")))?;
         self.step(None, Action::SaveContext, self.save_context()).await?;
         let mut key = None;
         self.step(None, Action::KeyPair, self.key_pair(&mut key)).await?;
@@ -114,6 +113,14 @@ impl Making<'_> {
         }
         let started = stream::iter(nodes).map(|node| self.started(node)).buffered(AT_ONCE);
         all(started.collect().await)
+    }
+
+    async fn begin(&self) -> PortResult<()> {
+        let (plan, launches) = (self.plan, self.ports.launches);
+        // What was to be destroyed may have been finished once, and some of it may still be there.
+        let going = launches.begun(&plan.stack).await?.is_some_and(|before| before.going);
+        let at = self.ports.update.clock.now();
+        launches.begin(&Begun { stack: plan.stack.clone(), alternate: plan.alternate.clone(), at, going }).await
     }
 
     async fn step(&self, node: Option<NodeName>, action: Action, work: impl Future<Output = Stepped>) -> Result<(), End> {
@@ -261,6 +268,7 @@ fn node(name: &NodeName, instance: &Instance, reach: Option<crate::address::Host
         id: instance.id.clone(),
         state: instance.state,
         private: instance.private.clone(),
+        public: instance.public.clone(),
         reach,
         launched: instance.launched,
         evidence: Reading::NotAsked,
