@@ -658,11 +658,14 @@ pub trait LockGuard: Send + Sync {
 
 /// The person watching, or the program in their place.
 #[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
 pub trait Operator: Send + Sync {
     /// Something happened.
     fn notify(&self, record: &Record);
     /// Whether they asked to stop: no new stacks, finish those in flight.
     fn interrupted(&self) -> bool;
+    /// Comes back once they have asked to stop, if they ever do.
+    async fn interruption(&self);
 }
 
 /// Time.

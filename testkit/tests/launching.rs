@@ -156,6 +156,28 @@ async fn a_launch_that_is_cut_short_anywhere_is_completed_by_the_same_again_and_
 }
 
 #[tokio::test]
+async fn an_operator_who_asks_to_stop_waits_for_no_machine_and_the_same_again_goes_on() {
+    let ship = stack("ship--prod");
+    let waits = |record: &bldr_core::ports::Record| matches!(record.event, Event::StepStarted { action: Action::FirstStart, .. });
+    let scene = Scene::new(&["harbor--ci", "ship--ci"]);
+    scene.launch(&ship).await.unwrap();
+    let before = scene.world.operator.told().iter().position(waits).unwrap();
+    let scene = Scene::new(&["harbor--ci", "ship--ci"]);
+    scene.world.operator.stops_after(before + 1);
+    let stopped = scene.launch(&ship).await.unwrap();
+    let (ended, reason) = outcome(&stopped, &ship);
+    assert_eq!((ended, stopped.report.interrupted), (Outcome::Interrupted, true));
+    assert!(reason.is_some_and(|reason| reason.contains("run the same again to go on")));
+    let last = scene.world.operator.told().into_iter().rev().find(|record| matches!(record.event, Event::StepFailed { .. })).unwrap();
+    assert!(matches!(&last.event, Event::StepFailed { reason, .. } if reason.contains("the operator asked to stop")), "{last:?}");
+    assert!(scene.launches.begun(&ship).await.unwrap().is_some());
+
+    scene.world.operator.goes_on();
+    assert_eq!(outcome(&scene.launch(&ship).await.unwrap(), &ship), (Outcome::Launched, None));
+    assert_eq!(scene.world.machines.found(&ship).await.unwrap().instances.len(), 1);
+}
+
+#[tokio::test]
 async fn a_destruction_that_is_cut_short_anywhere_is_completed_by_the_same_again() {
     let ship = stack("ship--prod");
     for writes in 0.. {

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     exit::{Code, Exit},
+    interrupt::Work,
     wiring::Ports,
 };
 use bldr_core::{
@@ -61,7 +62,7 @@ pub(super) async fn gone(stack: &StackName, ports: &Ports, session: &mut Session
     let run = run_of(session, ports.stores.clock.now());
     let destruction = Destruction { stack, nodes: &nodes, context: context.as_ref() };
     let work = async |operator: &dyn Operator| launch::destroy(&destruction, &run, &ports.of_a_launch(operator)).await;
-    let report = watched(session, work).await;
+    let report = watched(Work::Destruction, session, work).await;
     ended(&report, session)
 }
 

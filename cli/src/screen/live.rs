@@ -1,6 +1,7 @@
 //! What does a run look like to somebody who watches? A line for every stack in work, and what is done scrolls away above.
 
 use super::{Interrupt, RunScreen, Screen, line, plain, summary};
+use async_trait::async_trait;
 use bldr_core::{
     event::{Event, Outcome},
     name::StackName,
@@ -90,6 +91,7 @@ impl State {
     }
 }
 
+#[async_trait]
 impl Operator for Live {
     fn notify(&self, record: &Record) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -110,6 +112,9 @@ impl Operator for Live {
     }
     fn interrupted(&self) -> bool {
         self.interrupt.asked()
+    }
+    async fn interruption(&self) {
+        self.interrupt.happens().await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! What does a run look like where nothing can move? One line on stderr for every event that matters.
 
 use super::{Interrupt, RunScreen, Screen, line, summary};
+use async_trait::async_trait;
 use bldr_core::{
     event::{Event, Outcome},
     ports::{Operator, Record},
@@ -20,6 +21,7 @@ impl Plain {
     }
 }
 
+#[async_trait]
 impl Operator for Plain {
     fn notify(&self, record: &Record) {
         if let Some(line) = line::of_event(&record.event) {
@@ -31,6 +33,9 @@ impl Operator for Plain {
     }
     fn interrupted(&self) -> bool {
         self.interrupt.asked()
+    }
+    async fn interruption(&self) {
+        self.interrupt.happens().await;
     }
 }
 

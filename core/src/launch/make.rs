@@ -82,7 +82,7 @@ struct Making<'a> {
 
 impl From<Trouble> for End {
     fn from(trouble: Trouble) -> Self {
-        Self::Failed(format!("{}; the same again goes on from here", trouble.reason))
+        if trouble.interrupted { Self::Interrupted } else { Self::Failed(format!("{}; the same again goes on from here", trouble.reason)) }
     }
 }
 
@@ -216,11 +216,11 @@ impl Making<'_> {
 
     async fn first_start(&self, node: &Node, host: &Host) -> Stepped {
         let setup = self.ports.update.setup;
-        let printed = self.printed_keys(node).await?;
+        let printed = self.telling.waited(&node.name, self.printed_keys(node)).await?;
         if !printed.is_empty() {
             self.ports.host_keys.learn(host, &printed).await?;
         }
-        setup.first_start(host, FIRST_START).await?;
+        self.telling.waited(&node.name, setup.first_start(host, FIRST_START)).await?;
         self.build_vars(host).await?;
         let how = if printed.is_empty() { "its host key was learnt on first connect" } else { "its host key is the one on its console" };
         Ok(Done::from(Change::Made).saying(how))
