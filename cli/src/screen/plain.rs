@@ -12,19 +12,20 @@ use owo_colors::Style;
 pub struct Plain {
     screen: Screen,
     interrupt: Interrupt,
+    lines: line::Lines,
 }
 
 impl Plain {
     /// Shows on this screen.
     pub fn new(screen: Screen, interrupt: Interrupt) -> Self {
-        Self { screen, interrupt }
+        Self { screen, interrupt, lines: line::Lines::default() }
     }
 }
 
 #[async_trait]
 impl Operator for Plain {
     fn notify(&self, record: &Record) {
-        if let Some(line) = line::of_event(&record.event) {
+        if let Some(line) = self.lines.of_event(&record.event) {
             self.screen.note(&format!("{} {}", line::clock_time(record.at), self.screen.tinted(&line, style(&record.event))));
         }
         if let Some(table) = summary::of_event(&record.event) {
