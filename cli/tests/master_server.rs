@@ -87,6 +87,8 @@ fn a_master_is_launched_let_in_updated_replaced_and_retired() {
     assert_eq!(bldr.run("master.retire:master-server--a --yes").code, 0);
     let kept = bldr.run("master.retire:master-server--a,terminate=yes --yes");
     assert!(kept.code == 3 && kept.err.contains("has been stopped for 0 days, and its grace is 7"), "{kept:?}");
+    let now = bldr.ask("master.retire:master-server--a,terminate=yes,grace=0 --yes");
+    assert!(now.code == 0 || now.err.contains("there is nothing of master-server--a in"), "no grace: {now:?}");
     let refused = bldr.run(&format!("destroy:{OLDEST} --yes"));
     assert!(refused.code == 3 && refused.out.contains("harbor--pr-200"), "minions use it: {refused:?}");
 }

@@ -435,6 +435,8 @@ pub struct Fleet {
     pub region: String,
     /// Every stack that has an instance there or a context, masters included.
     pub stacks: BTreeMap<StackName, Stack>,
+    /// How many contexts the store has: none at all is a wrong store rather than a fleet without.
+    pub contexts: usize,
     /// Instances whose tag is no stack name: the tag, and why not.
     pub unnamed: Vec<(String, String)>,
     /// What the running masters that were asked say of themselves.

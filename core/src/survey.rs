@@ -186,7 +186,7 @@ pub async fn answers(fleet: &Fleet, masters: &dyn Masters, within: Duration) -> 
 /// The fleet as far as lists go: stacks with their nodes in order.
 fn assembled(sources: &Sources<'_>, instances: Vec<Instance>, contexts: Vec<StackName>, sleepers: Vec<Sleeper>) -> Fleet {
     let remembered: HashMap<_, _> = sleepers.into_iter().map(|s| (s.id, (s.launched, s.state))).collect();
-    let mut fleet = Fleet { region: sources.inventory.region().into(), ..Fleet::default() };
+    let mut fleet = Fleet { region: sources.inventory.region().into(), contexts: contexts.len(), ..Fleet::default() };
     let mut unnamed = BTreeMap::new();
     let mut grouped: BTreeMap<StackName, Vec<Instance>> = contexts.into_iter().map(|name| (name, Vec::new())).collect();
     for instance in instances {

@@ -141,11 +141,31 @@ impl Making<'_> {
 
     async fn key_pair(&self, made: &mut Option<SshPublicKey>) -> Stepped {
         let (key, own) = self.ports.key_pairs.of(&self.plan.stack).await?;
-        let known = self.ports.provisioning.key_pair(&self.plan.stack, &key).await?;
+        let known = match self.ports.provisioning.key_pair(&self.plan.stack, &key).await {
+            Err(error) if error.kind == PortErrorKind::Conflict => return Err(self.other_key(own, error).await?.into()),
+            answer => answer?,
+        };
         let change = if [own, known].contains(&Change::Made) { Change::Made } else { Change::NotNeeded };
         let done = Done::from(change).saying(key.fingerprint());
         *made = Some(key);
         Ok(done)
+    }
+
+    /// EC2 has the key pair, and its private half is not here. One that was made just now would let in to nothing.
+    async fn other_key(&self, own: Change, conflict: PortError) -> PortResult<PortError> {
+        let stack = &self.plan.stack;
+        let here = if own == Change::Made {
+            self.ports.key_pairs.remove(stack).await?;
+            format!("its private key is not here: put it into `keypairs` as {stack}.pem, and type the same again")
+        } else {
+            format!("{stack}.pem in `keypairs` is that of another: put the right one there, and type the same again")
+        };
+        let lost = if self.plan.found.key_pair.is_some() {
+            format!("where nobody has it, `bldr destroy:{stack}` removes what was made with it")
+        } else {
+            format!("it was not made for this stack; `aws ec2 describe-key-pairs --key-names {stack}` shows whose it is")
+        };
+        Ok(conflict.advise(format!("{here}; {lost}")))
     }
 
     async fn security_group(&self, made: &mut Option<SecurityGroupId>) -> Stepped {
