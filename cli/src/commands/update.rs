@@ -42,6 +42,9 @@ pub async fn update_master(wanted: &request::UpdateMaster, ports: &Ports, sessio
     let ended = async {
         let fleet = listed(ports, session).await?;
         let stack = named::master(&fleet, wanted.master.as_ref(), session)?.name.clone();
+        if wanted.master.is_none() {
+            named::note_of_another(&stack, &fleet, &ports.stores.shared.projects().await?, session);
+        }
         let update = request::Update { stack, mode: wanted.mode, concurrency: Concurrency::Serial, autostart: false };
         updated(&update, wanted.mode == Mode::Apply, wanted.yes, ports, session).await
     };
