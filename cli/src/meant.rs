@@ -21,7 +21,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer, value::Error};
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 /// For how many days a master has to have been stopped before it is terminated, unless somebody says otherwise.
-const GRACE_DAYS: u64 = 7;
+pub const GRACE_DAYS: u64 = 7;
 
 /// For whom results are.
 ///

@@ -7,6 +7,8 @@ pub enum Kind {
     Flag,
     /// A number from 1 on.
     Count,
+    /// A number from 0 on.
+    Number,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// Any text; what to call it in help.
@@ -285,7 +287,7 @@ pub const TASKS: &[Task] = &[
                 default: "no",
                 about: "destroy it, where it has been stopped for the days of grace; asks for its name",
             },
-            Opt { name: "grace", kind: Kind::Count, default: "7", about: "how many days it has to have been stopped by then" },
+            Opt { name: "grace", kind: Kind::Number, default: "7", about: "how many days it has to have been stopped by then" },
         ],
     },
     Task {

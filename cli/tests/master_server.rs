@@ -87,8 +87,45 @@ fn a_master_is_launched_let_in_updated_replaced_and_retired() {
     assert_eq!(bldr.run("master.retire:master-server--a --yes").code, 0);
     let kept = bldr.run("master.retire:master-server--a,terminate=yes --yes");
     assert!(kept.code == 3 && kept.err.contains("has been stopped for 0 days, and its grace is 7"), "{kept:?}");
+    let now = bldr.ask("master.retire:master-server--a,terminate=yes,grace=0 --yes");
+    assert!(now.code == 0 || now.err.contains("there is nothing of master-server--a in"), "no grace: {now:?}");
     let refused = bldr.run(&format!("destroy:{OLDEST} --yes"));
     assert!(refused.code == 3 && refused.out.contains("harbor--pr-200"), "minions use it: {refused:?}");
+}
+
+#[test]
+fn a_master_that_was_never_finished_goes_although_others_cannot_be_asked() {
+    let bldr = Bldr::new();
+    assert_eq!(bldr.run("launch:master-server,prod").code, 1, "it is locked out");
+    let gone = bldr.ask("destroy:master-server--prod --yes");
+    assert_eq!(outcome(&gone, PROD), (0, "destroyed".into()), "{gone:?}");
+    let kept = bldr.run("destroy:master-server--b --yes");
+    assert!(kept.code == 3 && kept.out.contains("not known"), "{kept:?}");
+}
+
+#[test]
+fn ctrl_c_ends_the_wait_for_a_machine_and_the_same_again_goes_on() {
+    let bldr = Bldr::new();
+    assert_eq!(bldr.run("stacks").code, 0);
+    let mut launch = std::process::Command::new(env!("CARGO_BIN_EXE_bldr"))
+        .current_dir(bldr.path(""))
+        .args(["launch:harbor,pr-200", "--output", "json"])
+        .env("BLDR_SANDBOX_PACE", "900")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(launch.stdout.take().unwrap()));
+    let waiting = |line: &str| line.contains("step_started") && line.contains("first_start");
+    assert!(lines.any(|line| line.is_ok_and(|line| waiting(&line))));
+    assert!(std::process::Command::new("kill").args(["-INT", &launch.id().to_string()]).status().unwrap().success());
+    let last: Value = serde_json::from_str(&lines.last().unwrap().unwrap()).unwrap();
+    let ended = launch.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!((ended.status.code(), &last["outcomes"]["harbor--pr-200"]), (Some(130), &json!("interrupted")), "{last} {told}");
+    assert!(told.contains("the same command goes on from there; once more stops at once"), "{told}");
+    assert!(told.contains("run the same again to go on: what is done is left alone") && !told.contains("causes"), "{told}");
+    launched(&bldr, "harbor", "pr-200");
 }
 
 #[test]

@@ -362,6 +362,8 @@ pub struct Node {
     pub state: InstanceState,
     /// Its address inside the VPC; a master's minions know it by this one.
     pub private: Option<HostAddress>,
+    /// Its address on the internet, where it has one at the moment.
+    pub public: Option<HostAddress>,
     /// Where to connect to: see [`crate::survey::AddressPolicy`].
     pub reach: Option<HostAddress>,
     /// When it was last started.
@@ -379,6 +381,14 @@ impl Node {
     /// Name and address to connect to; `None` where it has no address (it is stopped).
     pub fn host(&self) -> Option<Host> {
         self.reach.clone().map(|address| Host { node: self.name.clone(), address })
+    }
+    /// Every address it is known by.
+    pub fn addresses(&self) -> impl Iterator<Item = &HostAddress> {
+        [&self.private, &self.public, &self.reach].into_iter().flatten()
+    }
+    /// Whether this is one of its addresses.
+    pub fn is_at(&self, address: &str) -> bool {
+        self.addresses().any(|own| own.as_str() == address)
     }
 }
 
@@ -425,6 +435,8 @@ pub struct Fleet {
     pub region: String,
     /// Every stack that has an instance there or a context, masters included.
     pub stacks: BTreeMap<StackName, Stack>,
+    /// How many contexts the store has: none at all is a wrong store rather than a fleet without.
+    pub contexts: usize,
     /// Instances whose tag is no stack name: the tag, and why not.
     pub unnamed: Vec<(String, String)>,
     /// What the running masters that were asked say of themselves.
@@ -443,9 +455,8 @@ impl Fleet {
         let pinned = masters.iter().copied().find(|master| Some(&master.name) == pin);
         pinned.or(masters.first().copied())
     }
-    /// The master that has this address: a private one, or the one it is reached by.
+    /// The master that has this address, among others.
     pub fn master_at(&self, address: &str) -> Option<&Stack> {
-        let has = |node: &Node| [&node.private, &node.reach].into_iter().flatten().any(|own| own.as_str() == address);
-        self.masters().into_iter().find(|master| master.nodes.iter().any(has))
+        self.masters().into_iter().find(|master| master.nodes.iter().any(|node| node.is_at(address)))
     }
 }

@@ -87,6 +87,15 @@ pub fn meant<'a>(fleet: &'a Fleet, projects: &Projects, stack: &StackName, pin: 
     named.or_else(|| fleet.preferred_master(pin)).map(|master| &master.name)
 }
 
+/// The masters that project files name by one of their addresses, in order of precedence.
+pub fn named_in_files<'a>(fleet: &'a Fleet, projects: &Projects) -> Vec<&'a StackName> {
+    let named = |master: &&Stack| {
+        let mut addresses = master.nodes.iter().flat_map(Node::addresses);
+        addresses.any(|address| !projects.naming(address.as_str()).is_empty())
+    };
+    fleet.masters().into_iter().filter(named).map(|master| &master.name).collect()
+}
+
 /// A row for each node of a stack, with regard to the master it should be on.
 pub fn of_stack(fleet: &Fleet, stack: &Stack, master: Option<&StackName>, answers: &Answers) -> Vec<NodeStatus> {
     if matches!(stack.context, Reading::Read(ContextFacts::NoEc2)) {

@@ -41,6 +41,7 @@ fn fleet(spec: &FleetSpec, key: &PublicKey) -> Result<Fleet, Box<dyn Error>> {
             id: Ec2Id(format!("i-{number:017x}").into()),
             state: InstanceState::Running,
             private: address.clone(),
+            public: None,
             reach: address,
             launched: Timestamp(0),
             evidence: Reading::Read(evidence),

@@ -12,10 +12,10 @@ use bldr_core::{
     update::{self, Concurrency, Mode, Run, Sweep, Update, Updated},
 };
 use bldr_testkit::{
-    machines::path,
+    machines::{KeyPair, path},
     salt,
     spec::FleetSpec,
-    stores::{MemoryKeyPairs, MemoryLaunches},
+    stores::{MemoryContexts, MemoryKeyPairs, MemoryLaunches},
     world::World,
 };
 
@@ -156,6 +156,49 @@ async fn a_launch_that_is_cut_short_anywhere_is_completed_by_the_same_again_and_
 }
 
 #[tokio::test]
+async fn an_operator_who_asks_to_stop_waits_for_no_machine_and_the_same_again_goes_on() {
+    let ship = stack("ship--prod");
+    let waits = |record: &bldr_core::ports::Record| matches!(record.event, Event::StepStarted { action: Action::FirstStart, .. });
+    let scene = Scene::new(&["harbor--ci", "ship--ci"]);
+    scene.launch(&ship).await.unwrap();
+    let before = scene.world.operator.told().iter().position(waits).unwrap();
+    let scene = Scene::new(&["harbor--ci", "ship--ci"]);
+    scene.world.operator.stops_after(before + 1);
+    let stopped = scene.launch(&ship).await.unwrap();
+    let (ended, reason) = outcome(&stopped, &ship);
+    assert_eq!((ended, stopped.report.interrupted), (Outcome::Interrupted, true));
+    assert!(reason.is_some_and(|reason| reason.contains("run the same again to go on")));
+    let last = scene.world.operator.told().into_iter().rev().find(|record| matches!(record.event, Event::StepFailed { .. })).unwrap();
+    assert!(matches!(&last.event, Event::StepFailed { reason, .. } if reason.contains("the operator asked to stop")), "{last:?}");
+    assert!(scene.launches.begun(&ship).await.unwrap().is_some());
+
+    scene.world.operator.goes_on();
+    assert_eq!(outcome(&scene.launch(&ship).await.unwrap(), &ship), (Outcome::Launched, None));
+    assert_eq!(scene.world.machines.found(&ship).await.unwrap().instances.len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_pair_whose_private_half_is_not_here_is_told_and_nothing_is_made_in_its_place() {
+    let ship = stack("ship--prod");
+    let reason = async |own: bool, made_before: bool| {
+        let scene = Scene::new(&["harbor--ci", "ship--ci"]);
+        let lost = salt::made_up_ssh_key("ssh-ed25519", "lost", "ship--prod").unwrap();
+        let pair = KeyPair { key: lost.to_string(), stack: own.then(|| ship.to_string()) };
+        scene.world.machines.put_key_pair("ship--prod", &pair).unwrap();
+        if made_before {
+            scene.key_pairs.of(&ship).await.unwrap();
+        }
+        let (ended, reason) = outcome(&scene.launch(&ship).await.unwrap(), &ship);
+        assert_eq!((ended, scene.key_pairs.remove(&ship).await.unwrap().is_some()), (Outcome::Failed, made_before));
+        reason.unwrap_or_default()
+    };
+    let missing = "its private key is not here: put it into `keypairs` as ship--prod.pem, and type the same again";
+    assert!(reason(true, false).await.contains(&format!("{missing}; where nobody has it, `bldr destroy:ship--prod` removes")));
+    assert!(reason(false, false).await.contains("`aws ec2 describe-key-pairs --key-names ship--prod` shows whose it is"));
+    assert!(reason(true, true).await.contains("ship--prod.pem in `keypairs` is that of another"));
+}
+
+#[tokio::test]
 async fn a_destruction_that_is_cut_short_anywhere_is_completed_by_the_same_again() {
     let ship = stack("ship--prod");
     for writes in 0.. {
@@ -272,6 +315,10 @@ async fn a_sweep_removes_the_keys_of_stacks_that_are_no_more_and_none_where_the_
     let a = stack("master-server--a");
     assert_eq!(outcome(&scene.update(&scene.of(&a).await, Some(0)).await, &a), (Outcome::Updated, None));
     assert_eq!(scene.held("master-server--a--1"), ["harbor--ci--1"]);
+    // A context without a machine here may be that of another region.
+    scene.world.machines.wipe("harbor--ci--1").unwrap();
+    assert_eq!(outcome(&scene.update(&scene.of(&a).await, Some(100)).await, &a), (Outcome::Updated, None));
+    assert_eq!(scene.held("master-server--a--1"), ["harbor--ci--1"]);
     // And where nothing is there at all, nothing is believed.
     for name in ["harbor--ci--1", "ship--ci--1"] {
         scene.world.machines.wipe(name).unwrap();
@@ -283,6 +330,24 @@ async fn a_sweep_removes_the_keys_of_stacks_that_are_no_more_and_none_where_the_
     let (outcome, reason) = outcome(&scene.update(&scene.of(&a).await, Some(100)).await, &a);
     assert!(outcome == Outcome::Failed && reason.as_ref().is_some_and(|reason| reason.contains("no key was removed")), "{reason:?}");
     assert_eq!(scene.held("master-server--a--1"), ["harbor--ci--1"]);
+}
+
+#[tokio::test]
+async fn a_sweep_believes_no_store_that_has_no_context_at_all() {
+    let (scene, b) = (Scene::new(&["harbor--ci", "ship--ci"]), stack("master-server--b"));
+    let ship = stack("ship--prod");
+    scene.launch(&ship).await.unwrap();
+    assert_eq!(scene.destroy(&ship).await, Outcome::Destroyed);
+    let update = scene.of(&b).await;
+    let empty = MemoryContexts::new(scene.world.clock.clone());
+    let sources = survey::Sources { contexts: &empty, ..scene.world.sources() };
+    let fleet = survey::list(&scene.world.sources()).await.unwrap();
+    let sweep = Sweep { sources: &sources, percent: 100, more: true };
+    let swept = update::update(&update, Some(&sweep), &fleet, &scene.run(), &scene.ports().update).await;
+    let (ended, reason) = outcome(&swept, &b);
+    let reason = reason.unwrap_or_default();
+    assert!(ended == Outcome::Failed && reason.contains("has no context at all") && reason.contains("no key was removed"), "{reason}");
+    assert_eq!(scene.held("master-server--b--1"), ["ship--prod--1"]);
 }
 
 /// What the update of a new master comes to, whose library was changed before; once its key is registered.

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     exit::{Code, Exit},
+    interrupt::Work,
     nearest::did_you_mean,
     operator, request,
     screen::table::Table,
@@ -48,7 +49,7 @@ async fn made(wanted: &request::Launch, ports: &Ports, session: &Session) -> Res
     let update = Update { new: true, ..update::of(&plan.stack, ports, session).await? };
     let run = run_of(session, ports.stores.clock.now());
     let work = async |operator: &dyn Operator| launch::launch(&plan, &update, &fleet, &run, &ports.of_a_launch(operator)).await;
-    update::told(&watched(session, work).await, session)
+    update::told(&watched(Work::Steps, session, work).await, session)
 }
 
 async fn planned(wanted: &request::Launch, ports: &Ports, session: &Session) -> Result<(Fleet, LaunchPlan), Exit> {

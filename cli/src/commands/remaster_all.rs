@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     exit::{Code, Exit},
+    interrupt::Work,
     request::Remaster,
     screen::{Format, line::counted},
     settings::Settings,
@@ -190,6 +191,6 @@ async fn run(request: &Remaster, prepared: &Prepared, ports: &Ports, session: &m
         addresses: session.place.settings.addresses(),
     };
     let execute = async |operator: &dyn Operator| execute::execute(&prepared.plan, &prepared.fleet, &run, &ports.of_a_run(operator)).await;
-    let report = watched(session, execute).await;
+    let report = watched(Work::Stacks, session, execute).await;
     ended(&report, session)
 }

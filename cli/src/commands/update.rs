@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     exit::{Code, Exit},
+    interrupt::Work,
     request,
     wiring::Ports,
 };
@@ -41,6 +42,9 @@ pub async fn update_master(wanted: &request::UpdateMaster, ports: &Ports, sessio
     let ended = async {
         let fleet = listed(ports, session).await?;
         let stack = named::master(&fleet, wanted.master.as_ref(), session)?.name.clone();
+        if wanted.master.is_none() {
+            named::note_of_another(&stack, &fleet, &ports.stores.shared.projects().await?, session);
+        }
         let update = request::Update { stack, mode: wanted.mode, concurrency: Concurrency::Serial, autostart: false };
         updated(&update, wanted.mode == Mode::Apply, wanted.yes, ports, session).await
     };
@@ -63,7 +67,7 @@ async fn updated(wanted: &request::Update, sweep: bool, more: bool, ports: &Port
     let sweep = sweep.then_some(Sweep { sources: &sources, percent: session.place.settings.orphans, more });
     let run = run_of(session, ports.stores.clock.now());
     let work = async |operator: &dyn Operator| update::update(&update, sweep.as_ref(), &fleet, &run, &ports.of_an_update(operator)).await;
-    let updated = watched(session, work).await;
+    let updated = watched(Work::Steps, session, work).await;
     if updated.report.outcomes.get(&wanted.stack) == Some(&Outcome::Updated) {
         // A launch that was cut short in its update has come to its end.
         ports.stores.launches.end(&wanted.stack).await?;

@@ -82,7 +82,7 @@ struct Making<'a> {
 
 impl From<Trouble> for End {
     fn from(trouble: Trouble) -> Self {
-        Self::Failed(format!("{}; the same again goes on from here", trouble.reason))
+        if trouble.interrupted { Self::Interrupted } else { Self::Failed(format!("{}; the same again goes on from here", trouble.reason)) }
     }
 }
 
@@ -93,9 +93,8 @@ impl Making<'_> {
         if self.telling.interrupted() {
             return Err(End::Interrupted);
         }
-        let begun = Begun { stack: plan.stack.clone(), alternate: plan.alternate.clone(), at: self.ports.update.clock.now() };
         // Before anything is made: what there is from now on is known to be unfinished.
-        self.ports.launches.begin(&begun).await.map_err(|error| End::Failed(format!("{error} (nothing was made)")))?;
+        self.begin().await.map_err(|error| End::Failed(format!("{error} (nothing was made)")))?;
         self.step(None, Action::SaveContext, self.save_context()).await?;
         let mut key = None;
         self.step(None, Action::KeyPair, self.key_pair(&mut key)).await?;
@@ -116,6 +115,14 @@ impl Making<'_> {
         all(started.collect().await)
     }
 
+    async fn begin(&self) -> PortResult<()> {
+        let (plan, launches) = (self.plan, self.ports.launches);
+        // What was to be destroyed may have been finished once, and some of it may still be there.
+        let going = launches.begun(&plan.stack).await?.is_some_and(|before| before.going);
+        let at = self.ports.update.clock.now();
+        launches.begin(&Begun { stack: plan.stack.clone(), alternate: plan.alternate.clone(), at, going }).await
+    }
+
     async fn step(&self, node: Option<NodeName>, action: Action, work: impl Future<Output = Stepped>) -> Result<(), End> {
         if self.telling.interrupted() {
             return Err(End::Interrupted);
@@ -134,11 +141,31 @@ impl Making<'_> {
 
     async fn key_pair(&self, made: &mut Option<SshPublicKey>) -> Stepped {
         let (key, own) = self.ports.key_pairs.of(&self.plan.stack).await?;
-        let known = self.ports.provisioning.key_pair(&self.plan.stack, &key).await?;
+        let known = match self.ports.provisioning.key_pair(&self.plan.stack, &key).await {
+            Err(error) if error.kind == PortErrorKind::Conflict => return Err(self.other_key(own, error).await?.into()),
+            answer => answer?,
+        };
         let change = if [own, known].contains(&Change::Made) { Change::Made } else { Change::NotNeeded };
         let done = Done::from(change).saying(key.fingerprint());
         *made = Some(key);
         Ok(done)
+    }
+
+    /// EC2 has the key pair, and its private half is not here. One that was made just now would let in to nothing.
+    async fn other_key(&self, own: Change, conflict: PortError) -> PortResult<PortError> {
+        let stack = &self.plan.stack;
+        let here = if own == Change::Made {
+            self.ports.key_pairs.remove(stack).await?;
+            format!("its private key is not here: put it into `keypairs` as {stack}.pem, and type the same again")
+        } else {
+            format!("{stack}.pem in `keypairs` is that of another: put the right one there, and type the same again")
+        };
+        let lost = if self.plan.found.key_pair.is_some() {
+            format!("where nobody has it, `bldr destroy:{stack}` removes what was made with it")
+        } else {
+            format!("it was not made for this stack; `aws ec2 describe-key-pairs --key-names {stack}` shows whose it is")
+        };
+        Ok(conflict.advise(format!("{here}; {lost}")))
     }
 
     async fn security_group(&self, made: &mut Option<SecurityGroupId>) -> Stepped {
@@ -209,11 +236,11 @@ impl Making<'_> {
 
     async fn first_start(&self, node: &Node, host: &Host) -> Stepped {
         let setup = self.ports.update.setup;
-        let printed = self.printed_keys(node).await?;
+        let printed = self.telling.waited(&node.name, self.printed_keys(node)).await?;
         if !printed.is_empty() {
             self.ports.host_keys.learn(host, &printed).await?;
         }
-        setup.first_start(host, FIRST_START).await?;
+        self.telling.waited(&node.name, setup.first_start(host, FIRST_START)).await?;
         self.build_vars(host).await?;
         let how = if printed.is_empty() { "its host key was learnt on first connect" } else { "its host key is the one on its console" };
         Ok(Done::from(Change::Made).saying(how))
@@ -261,6 +288,7 @@ fn node(name: &NodeName, instance: &Instance, reach: Option<crate::address::Host
         id: instance.id.clone(),
         state: instance.state,
         private: instance.private.clone(),
+        public: instance.public.clone(),
         reach,
         launched: instance.launched,
         evidence: Reading::NotAsked,

@@ -56,7 +56,7 @@ enum Stop {
 
 impl From<Trouble> for Stop {
     fn from(trouble: Trouble) -> Self {
-        Self::Trouble(trouble)
+        if trouble.interrupted { Self::Interrupted } else { Self::Trouble(trouble) }
     }
 }
 
@@ -173,7 +173,8 @@ impl<'a> NodeUpdate<'a> {
         let started = Done::from(Change::Made).saying(format!("at {address}"));
         let host = Host { node: self.node.name.clone(), address };
         // Its first start is long ago, and however that went is no reason now: it only has to let us in.
-        self.work.telling.again_after(&[5; 60], async || ports.minions.read(&host).await).await?;
+        let telling = self.work.telling;
+        telling.waited(&self.node.name, telling.again_after(&[5; 60], async || ports.minions.read(&host).await)).await?;
         self.host = Some(host);
         Ok(started)
     }

@@ -1,6 +1,7 @@
 //! Which keys does a master lose after its update? Those of minions whose stack is no more; better none than one too many.
 
 use crate::{
+    counted::counted,
     error::{PortError, PortErrorKind},
     execute::telling::{Done, Stepped, Telling},
     fleet::{HeldKey, Host},
@@ -35,6 +36,10 @@ impl Sweep<'_> {
                 return Err(refused(&why).advise(advice).into());
             }
             Err(why @ Unsafe::NoFleet { .. }) => return Err(refused(&why).into()),
+            Err(why @ Unsafe::NoContexts) => {
+                let advice = "is it the right --home, and `contexts` in settings.yaml the right folder?";
+                return Err(refused(&why).advise(advice).into());
+            }
             _ => {}
         }
         if found.is_empty() {
@@ -47,6 +52,5 @@ impl Sweep<'_> {
 
 fn told(removed: &BTreeSet<String>, master: &StackName) -> String {
     let ids = removed.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    let keys = if removed.len() == 1 { "1 key".into() } else { format!("{} keys", removed.len()) };
-    format!("{keys}: {ids}; `bldr keys.restore:ID,{master}` puts one back")
+    format!("{}: {ids}; `bldr keys.restore:ID,{master}` puts one back", counted(removed.len(), "key"))
 }
