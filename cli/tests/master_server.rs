@@ -124,6 +124,20 @@ fn what_cannot_be_launched_is_refused_before_anything_is_made() {
     assert_eq!(bldr.run("stop:master-server--b --yes").code, 0);
     says("launch:harbor,pr-1", 3, "its master master-server--b does not run");
     assert_eq!(bldr.run("start:master-server--b").code, 0);
+    let file = ".bldr/sandbox/project.yaml";
+    let projects = bldr.read(file);
+    bldr.write(file, &projects.replace("salt: '3008.3'", "salt: '3009.1'"));
+    for line in ["launch:harbor,pr-1", "launch:harbor,pr-1 --plan"] {
+        says(line, 3, "harbor--pr-1: its context wants Salt 3009.1 and its master has 3008.3");
+    }
+    bldr.write(file, &projects.replace("salt: '3008.3'", "salt: null"));
+    for line in ["launch:harbor,pr-1", "launch:harbor,pr-1 --plan", "launch:master-server,new --plan"] {
+        says(line, 3, "nothing was made; `salt` in the project file says which it shall have");
+    }
+    bldr.write(file, &projects.replace("private-repo:", "other-repo:"));
+    says("launch:master-server,new --plan", 3, "project 'master-server' names no `private-repo`");
+    says("launch:master-server,new", 3, "project 'master-server' names no `private-repo`");
+    bldr.write(file, &projects);
     assert_eq!(bldr.run("stacks").out, before);
     says("destroy:harbor--pr-1 --yes", 3, "there is no harbor--pr-1");
     says("destroy:harbor--ci", 3, "nobody here to say so");

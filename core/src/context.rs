@@ -75,6 +75,11 @@ impl Context {
         }
     }
 
+    /// The alternate it was made from, where it says so (`alt-config`).
+    pub fn alternate(&self) -> Option<String> {
+        self.0.get("alt-config").and_then(Value::as_string)
+    }
+
     /// The JSON object.
     pub fn as_object(&self) -> &Object {
         &self.0

@@ -3,6 +3,7 @@
 //! Formulas read all of this from the build vars, so every stack has the same keys in the same order; what a project
 //! does not say of itself is there as null, false or empty.
 
+mod fit;
 mod machines;
 mod make;
 mod plan;
@@ -17,6 +18,7 @@ use crate::{
     name::{ProjectName, StackName},
     project::Projects,
 };
+pub use fit::ItsMaster;
 pub use machines::{MachineSpec, OpenPort, Protocol};
 pub use make::{Ports, launch};
 pub use plan::{LaunchPlan, Refusal, There, plan, user_data};

@@ -4,10 +4,12 @@
 
 use bldr_core::{
     event::{Action, Event, Outcome, RunId},
-    fleet::{InstanceState, PublicKey},
-    launch::{self, Destruction, Launch, There},
+    fleet::{Fleet, InstanceState, PublicKey},
+    launch::{self, Destruction, Launch, LaunchPlan, There},
     name::StackName,
-    ports::{ContextStore, Expected, KeyPairs, Launches, Library, Provisioning, SaltSource, SharedAddress},
+    ports::{
+        Begun, ContextStore, Expected, KeyPairs, Launches, Library, Masters, Proposal, Provisioning, SaltSource, SharedAddress, Versioned,
+    },
     survey::{self, AddressPolicy},
     update::{self, Concurrency, Mode, Run, Sweep, Update, Updated},
 };
@@ -76,7 +78,7 @@ impl Scene {
         }
     }
 
-    async fn launch(&self, stack: &StackName) -> Result<Updated, String> {
+    async fn plan(&self, stack: &StackName) -> Result<(Fleet, LaunchPlan), String> {
         let (world, projects) = (&self.world, self.world.projects.projects().await.unwrap());
         let fleet = survey::list(&world.sources()).await.map_err(|e| e.to_string())?;
         let master = "10.0.0.20".parse().unwrap();
@@ -95,8 +97,22 @@ impl Scene {
             siblings: Vec::new(),
         };
         let plan = launch::plan(&launch, &fleet, there).map_err(|e| e.to_string())?;
+        Ok((fleet, plan))
+    }
+
+    async fn launch(&self, stack: &StackName) -> Result<Updated, String> {
+        let (fleet, plan) = self.plan(stack).await?;
         let update = Update { new: true, ..self.of(stack).await };
         Ok(launch::launch(&plan, &update, &fleet, &self.run(), &self.ports()).await)
+    }
+
+    /// Writes something else in the project file.
+    async fn edit(&self, stacks: &[&str], was: &str, becomes: &str) {
+        let before = FleetSpec::of(stacks).project_json();
+        let after = before.replace(was, becomes);
+        assert_ne!(before, after, "{was} is not there");
+        let proposal = Proposal { file: String::new(), before, after, history: Versioned::No };
+        self.world.projects.share(&proposal).await.unwrap();
     }
 
     async fn update(&self, update: &Update, sweep: Option<u32>) -> Updated {
@@ -347,4 +363,74 @@ async fn an_alternate_that_only_one_stack_may_have_is_not_given_twice() {
     let taken = [("harbor--one", r#"{"alt-config": "db"}"#)];
     assert_eq!(planned("harbor--two", &taken), Err("the alternate 'db' is unique, and harbor--one has it".into()));
     assert_eq!(planned("harbor--two", &[("harbor--one", r#"{"alt-config": null}"#)]), Ok(()));
+    let by_its_name = Err("the alternate 'db' is unique, and harbor--db has it".into());
+    assert_eq!(planned("harbor--two", &[("harbor--db", "{}")]), by_its_name, "older contexts do not say it");
+    assert_eq!(planned("harbor--two", &[("harbor--db", r#"{"alt-config": "large"}"#)]), Ok(()));
+}
+
+#[tokio::test]
+async fn what_no_machine_was_made_from_gives_way_to_what_the_project_file_says_now() {
+    const STACKS: [&str; 2] = ["harbor--ci", "ship--ci"];
+    let ship = stack("ship--prod");
+    let kind = |context: &bldr_core::context::Context| context.as_object().get("ec2").unwrap().at(&["type"]).unwrap().to_string();
+    let (mut renewed, mut kept) = (0, 0);
+    for writes in 0.. {
+        let scene = Scene::new(&STACKS);
+        scene.world.machines.blow_after(writes);
+        if scene.launch(&ship).await.is_ok_and(|updated| updated.report.outcomes[&ship] == Outcome::Launched) {
+            break;
+        }
+        scene.world.machines.mend_fuse();
+        let machines = scene.world.machines.found(&ship).await.unwrap().instances.len();
+        scene.edit(&STACKS, "t3.small", "t3.large").await;
+        let again = scene.launch(&ship).await.unwrap();
+        assert_eq!(outcome(&again, &ship), (Outcome::Launched, None), "cut after {writes} writes");
+        let stored = scene.world.contexts.load(&ship).await.unwrap();
+        let context = bldr_core::context::Context::parse(&stored.text).unwrap();
+        let expected = if machines == 0 { "\"t3.large\"" } else { "\"t3.small\"" };
+        assert_eq!(kind(&context), expected, "cut after {writes} writes, with {machines} machines");
+        if machines == 0 { renewed += 1 } else { kept += 1 }
+    }
+    assert!(renewed > 1 && kept > 1, "{renewed} renewed, {kept} kept");
+}
+
+#[tokio::test]
+async fn a_context_that_no_launch_was_begun_with_stays() {
+    let (scene, ship) = (Scene::new(&["harbor--ci", "ship--ci"]), stack("ship--prod"));
+    let foreign = r#"{"ec2": {"master_ip": "10.0.0.20"}}"#;
+    scene.world.contexts.save(&ship, foreign, &Expected::Absent).await.unwrap();
+    let refused = scene.plan(&ship).await.map(drop).unwrap_err();
+    assert!(refused.contains("it may be in another region"), "{refused}");
+    let begun = Begun { stack: ship.clone(), alternate: None, at: bldr_core::fleet::Timestamp(0) };
+    scene.launches.begin(&begun).await.unwrap();
+    let (_, plan) = scene.plan(&ship).await.unwrap();
+    let revision = scene.world.contexts.load(&ship).await.unwrap().revision;
+    assert_eq!(plan.save, Some(Expected::Revision(revision)), "now it is its own");
+}
+
+#[tokio::test]
+async fn what_the_first_update_would_refuse_is_not_planned() {
+    const STACKS: [&str; 2] = ["harbor--ci", "ship--ci"];
+    let ship = stack("ship--prod");
+    let salt = async |wanted: &str| {
+        let scene = Scene::new(&STACKS);
+        if wanted != r#""3008.3""# {
+            scene.edit(&STACKS, r#""3008.3""#, wanted).await;
+        }
+        let (fleet, plan) = scene.plan(&ship).await.unwrap();
+        let master = plan.master(&fleet).unwrap().unwrap();
+        assert_eq!(master.name, stack("master-server--b"));
+        let standing = scene.world.machines.read(&master.host).await.unwrap();
+        let salt = plan.salt(Some((&master.name, &standing))).map_err(|error| error.to_string());
+        (salt.map(|salt| salt.map(|version| version.to_string())), plan.salt(None).is_ok())
+    };
+    let installed = |version: &str| Ok(Some(version.to_owned()));
+    assert_eq!(salt(r#""3008.3""#).await, (installed("3008.3"), true));
+    assert_eq!(salt(r#""3007.1""#).await, (installed("3007.1"), true));
+    assert_eq!(salt("3008").await, (installed("3008.3"), true), "the master has one of that series");
+    let (newer, alone) = salt(r#""3009.1""#).await;
+    assert!(newer.unwrap_err().contains("ship--prod: its context wants Salt 3009.1 and its master has 3008.3"));
+    assert!(alone, "a master that was not asked is no reason");
+    let (none, alone) = salt("null").await;
+    assert!(none.unwrap_err().contains("its context does not say which it shall have (`project.salt`)") && !alone);
 }

@@ -21,6 +21,7 @@ use bldr_core::{
     update::{self, Concurrency, LockedOut, Mode, Sweep, Update, Updated},
 };
 use serde::Serialize;
+use std::fmt;
 
 /// Updates a stack.
 ///
@@ -93,12 +94,9 @@ async fn its_library(stack: &StackName, ports: &Ports, session: &Session) -> Res
     let projects = ports.stores.shared.projects().await?;
     named::some_project(&projects)?;
     let hosts = session.place.git_hosts()?;
-    let library = Library::of(&projects, stack, &hosts).map_err(|error| Exit::refused(error.to_string()).line("nothing was changed"))?;
-    library.shelves().map_err(|error| Exit::refused(error.to_string()).line("nothing was changed"))?;
-    if library.private.is_none() {
-        return Err(Exit::refused(format!("project '{}' names no `private-repo`, and a master has its template there", stack.project()))
-            .line("nothing was changed"));
-    }
+    let unchanged = |error: &dyn fmt::Display| Exit::refused(error.to_string()).line("nothing was changed");
+    let library = Library::of(&projects, stack, &hosts).map_err(|error| unchanged(&error))?;
+    library.fit_for(stack).map_err(|error| unchanged(&error))?;
     Ok(library)
 }
 

@@ -124,12 +124,10 @@ impl Making<'_> {
     }
 
     async fn save_context(&self) -> Stepped {
-        if self.plan.stored.is_some() {
-            return Ok(Change::NotNeeded.into());
-        }
-        let contexts = self.ports.update.contexts;
-        contexts.save(&self.plan.stack, &self.context.to_text(), &Expected::Absent).await?;
-        Ok(Change::Made.into())
+        let Some(expected) = &self.plan.save else { return Ok(Change::NotNeeded.into()) };
+        self.ports.update.contexts.save(&self.plan.stack, &self.context.to_text(), expected).await?;
+        let done = Done::from(Change::Made);
+        Ok(if *expected == Expected::Absent { done } else { done.saying("in place of one that no machine was made from") })
     }
 
     async fn key_pair(&self, made: &mut Option<SshPublicKey>) -> Stepped {
