@@ -176,5 +176,12 @@ fn stopped_nodes_are_started_only_where_that_is_said() {
         refused.code == 1 && refused.out.contains("it is stopped (nothing was changed on it); `bldr start:lantern--demo` starts it"),
         "{refused:?}"
     );
+    let dry = bldr.run("update:lantern--demo,dry_run=yes,autostart=yes");
+    assert!(dry.code == 1 && dry.out.contains("a dry run starts nothing; `bldr start:lantern--demo` does"), "{dry:?}");
+    assert_eq!(bldr.run("stop:master-server--b --yes").code, 0);
+    let refused = bldr.run("master.update:master-server--b");
+    assert!(refused.code == 1 && refused.out.contains("and so does autostart=yes"), "{refused:?}");
+    let started = bldr.run("master.update:master-server--b,autostart=yes --yes");
+    assert!(started.out.contains("master-server--b--1: started"), "{started:?}");
     assert_eq!(outcome(&bldr.ask("update:lantern--demo,autostart=yes"), "lantern--demo"), (0, "updated".into()));
 }

@@ -118,7 +118,7 @@ impl Scene {
     async fn update(&self, update: &Update, sweep: Option<u32>) -> Updated {
         let sources = self.world.sources();
         let fleet = survey::list(&sources).await.unwrap();
-        let sweep = sweep.map(|percent| Sweep { sources: &sources, percent, more: false });
+        let sweep = sweep.map(|percent| Sweep { sources: &sources, percent });
         update::update(update, sweep.as_ref(), &fleet, &self.run(), &self.ports().update).await
     }
 
@@ -337,6 +337,38 @@ async fn what_is_wrong_with_a_masters_library_is_named() {
     let missing = updated_with(|_, update| update.library.formulas.push("https://git.example.org/missing/x-formula".into())).await;
     assert_eq!(missing.0, Outcome::Failed);
     assert!(missing.1.contains("https://git.example.org/missing/x-formula cannot be read: Repository not found"), "{missing:?}");
+}
+
+#[tokio::test]
+async fn a_dry_run_of_a_master_names_its_repositories_and_the_orphans_and_changes_nothing() {
+    let (scene, b, ship) = (Scene::new(&["harbor--ci", "ship--ci"]), stack("master-server--b"), stack("ship--prod"));
+    scene.launch(&ship).await.unwrap();
+    assert_eq!(scene.destroy(&ship).await, Outcome::Destroyed);
+    let mut update = Update { mode: Mode::DryRun, ..scene.of(&b).await };
+    let said = |action: Action| {
+        let told = scene.world.operator.told();
+        told.iter().rev().find_map(|record| match &record.event {
+            Event::StepFinished { action: its, detail, change: bldr_core::ports::Change::NotNeeded, .. } if *its == action => {
+                detail.clone()
+            }
+            _ => None,
+        })
+    };
+    let (ended, reason) = outcome(&scene.update(&update, Some(20)).await, &b);
+    let removes = "orphaned: 1 key: ship--prod--1; `bldr master.update:master-server--b` removes it";
+    assert_eq!(ended, Outcome::Skipped);
+    assert!(reason.as_ref().is_some_and(|reason| reason.contains(removes)), "{reason:?}");
+    assert_eq!(said(Action::Sweep).as_deref(), Some(removes));
+    let refreshed = said(Action::Refresh).unwrap();
+    assert!(refreshed.starts_with("would be refreshed: /opt/builder-private from git@git.example.org:"), "{refreshed}");
+    assert_eq!(scene.held("master-server--b--1"), ["ship--prod--1"], "it is still there");
+
+    let few = outcome(&scene.update(&update, Some(0)).await, &b).1.unwrap_or_default();
+    assert!(few.contains("removes them with --yes only"), "{few}");
+    update.library.formulas.push("https://git.example.org/missing/x-formula".into());
+    let (ended, reason) = outcome(&scene.update(&update, Some(20)).await, &b);
+    assert_eq!(ended, Outcome::Failed);
+    assert!(reason.is_some_and(|reason| reason.contains("x-formula cannot be read: Repository not found")));
 }
 
 #[tokio::test]
