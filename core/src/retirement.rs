@@ -97,7 +97,7 @@ impl Pointers {
 
     fn look_at(&mut self, stack: &Stack, answering: Option<&BTreeSet<String>>) {
         match &stack.context {
-            Reading::Read(ContextFacts::Mastered { masters }) if masters.iter().any(|master| self.old.has(master)) => {
+            Reading::Read(ContextFacts::Mastered { masters, .. }) if masters.iter().any(|master| self.old.has(master)) => {
                 self.add(Place::Context, &stack.name);
             }
             Reading::Read(ContextFacts::Masterless | ContextFacts::NoEc2) => return,

@@ -66,7 +66,7 @@ async fn planned(wanted: &request::Launch, ports: &Ports, session: &Session) -> 
     let (fleet, projects) = (fleet?, projects?);
     named::some_project(&projects)?;
     let stack = &wanted.stack;
-    let master = master(stack, &fleet, &projects, session)?;
+    let master = master(wanted, &fleet, &projects, session)?;
     let author = operator::user();
     let launch = Launch {
         projects: &projects,
@@ -107,12 +107,13 @@ async fn salt(plan: &LaunchPlan, master: Option<&ItsMaster>, ports: &Ports, proj
 }
 
 /// The master whose minion it will be: the one the project files name, else the one in charge.
-fn master(stack: &StackName, fleet: &Fleet, projects: &Projects, session: &Session) -> Result<Option<MasterAddress>, Exit> {
-    let meant = status::meant(fleet, projects, stack, session.place.settings.master.as_ref());
+fn master(wanted: &request::Launch, fleet: &Fleet, projects: &Projects, session: &Session) -> Result<Option<MasterAddress>, Exit> {
+    let (stack, alternate) = (&wanted.stack, wanted.alternate.as_deref());
+    let meant = status::meant(fleet, projects, stack, alternate, session.place.settings.master.as_ref());
     let node = meant.and_then(|meant| fleet.stacks.get(meant)).and_then(|master| master.running().or(master.nodes.first()));
     let address = node.and_then(|node| node.private.as_ref()).and_then(|address| address.as_str().parse().ok());
     // An address that no master here has is the team's word all the same; where it leads nowhere, that is said below.
-    if projects.shared_master(stack).is_some_and(|shared| fleet.master_at(&shared).is_none()) { Ok(None) } else { Ok(address) }
+    if projects.shared_master(stack, alternate).is_some_and(|shared| fleet.master_at(&shared).is_none()) { Ok(None) } else { Ok(address) }
 }
 
 /// The contexts of the other stacks of its project.
@@ -189,7 +190,7 @@ impl<'a> PlanView<'a> {
         let there = |there: bool| if there { "there" } else { "new" };
         let master = match plan.context.facts() {
             Ok(ContextFacts::Mastered { .. }) if plan.stack.is_master() => Some("itself".into()),
-            Ok(ContextFacts::Mastered { masters }) => masters.first().map(ToString::to_string),
+            Ok(ContextFacts::Mastered { masters, .. }) => masters.first().map(ToString::to_string),
             _ => None,
         };
         let port = |port: &launch::OpenPort| {

@@ -25,7 +25,7 @@ impl LaunchPlan {
     /// # Errors
     /// A context that names another number of masters than one; a master that is not there or does not run.
     pub fn master(&self, fleet: &Fleet) -> Result<Option<ItsMaster>, Refusal> {
-        let ContextFacts::Mastered { masters } = self.facts()? else { return Ok(None) };
+        let ContextFacts::Mastered { masters, .. } = self.facts()? else { return Ok(None) };
         if self.stack.is_master() {
             return Ok(None);
         }
