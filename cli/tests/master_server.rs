@@ -154,6 +154,22 @@ fn a_plan_shows_what_would_be_made_and_makes_nothing() {
 }
 
 #[test]
+fn an_alternate_that_names_a_master_of_its_own_is_launched_and_stays_there() {
+    let bldr = Bldr::new();
+    assert_eq!(bldr.run("stacks").code, 0);
+    let file = ".bldr/sandbox/project.yaml";
+    let projects = bldr.read(file);
+    let own = projects.replace("type: m7i.large\n", "type: m7i.large\n                master_ip: 10.0.0.10\n");
+    assert_ne!(own, projects);
+    bldr.write(file, &own);
+    let plan = bldr.ask("launch:harbor,pr-1,large --plan").object();
+    assert_eq!((&plan["master"], &plan["salt"]), (&"10.0.0.10".into(), &"3008.3".into()), "{plan}");
+    assert_eq!(outcome(&bldr.ask("launch:harbor,pr-1,large"), "harbor--pr-1"), (0, "launched".into()));
+    let status = bldr.ask("master.status:harbor--pr-1").object();
+    assert_eq!((&status["nodes"][0]["master"], &status["nodes"][0]["verdict"]), (&"master-server--a".into(), &"on_it".into()), "{status}");
+}
+
+#[test]
 fn a_dry_run_says_what_would_be_changed_and_changes_nothing() {
     let bldr = Bldr::new();
     let fine = bldr.ask("update:harbor--ci,dry_run=yes");

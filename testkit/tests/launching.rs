@@ -8,7 +8,8 @@ use bldr_core::{
     launch::{self, Destruction, Launch, LaunchPlan, There},
     name::StackName,
     ports::{
-        Begun, ContextStore, Expected, KeyPairs, Launches, Library, Masters, Proposal, Provisioning, SaltSource, SharedAddress, Versioned,
+        Begun, Change, ContextStore, Expected, KeyPairs, Launches, Library, Masters, Proposal, Provisioning, SaltSource, SharedAddress,
+        Versioned,
     },
     survey::{self, AddressPolicy},
     update::{self, Concurrency, Mode, Run, Sweep, Update, Updated},
@@ -163,7 +164,7 @@ async fn a_launch_that_is_cut_short_anywhere_is_completed_by_the_same_again_and_
         let found = scene.world.machines.found(&ship).await.unwrap();
         assert_eq!((found.instances.len(), found.security_groups.len(), found.key_pair.is_some()), (1, 1, true), "{writes}");
         let (_, change) = scene.key_pairs.of(&ship).await.unwrap();
-        assert_eq!(change, bldr_core::ports::Change::NotNeeded);
+        assert_eq!(change, Change::NotNeeded);
         assert!(salt::answers(&scene.world.machines, "master-server--b--1", "ship--prod--1"), "cut after {writes} writes");
         let allegiance = scene.world.allegiance(&ship.node(1)).unwrap();
         assert_eq!(allegiance.build_vars.as_deref(), Some("10.0.0.20"), "cut after {writes} writes");
@@ -238,7 +239,7 @@ async fn an_update_mends_what_is_wrong_and_restarts_the_minion_only_then() {
         let told = scene.world.operator.told();
         let since = told.iter().rposition(|record| matches!(&record.event, Event::RunStarted { run: id, .. } if id.0 == run)).unwrap();
         let finished = told[since..].iter().filter_map(|record| match &record.event {
-            Event::StepFinished { action, change, .. } => Some((*action, *change == bldr_core::ports::Change::Made)),
+            Event::StepFinished { action, change, .. } => Some((*action, *change == Change::Made)),
             _ => None,
         });
         finished.collect()
@@ -348,9 +349,7 @@ async fn a_dry_run_of_a_master_names_its_repositories_and_the_orphans_and_change
     let said = |action: Action| {
         let told = scene.world.operator.told();
         told.iter().rev().find_map(|record| match &record.event {
-            Event::StepFinished { action: its, detail, change: bldr_core::ports::Change::NotNeeded, .. } if *its == action => {
-                detail.clone()
-            }
+            Event::StepFinished { action: its, detail, change: Change::NotNeeded, .. } if *its == action => detail.clone(),
             _ => None,
         })
     };
@@ -465,4 +464,30 @@ async fn what_the_first_update_would_refuse_is_not_planned() {
     assert!(alone, "a master that was not asked is no reason");
     let (none, alone) = salt("null").await;
     assert!(none.unwrap_err().contains("its context does not say which it shall have (`project.salt`)") && !alone);
+}
+
+#[tokio::test]
+async fn who_was_let_in_to_before_is_not_told_how_again() {
+    let (scene, new) = (Scene::new(&["harbor--ci"]), stack("master-server--new"));
+    let started = || {
+        let told = scene.world.operator.told();
+        told.iter().rev().find_map(|record| match &record.event {
+            Event::StepFinished { action: Action::FirstStart, change, detail, .. } => Some((*change, detail.clone())),
+            _ => None,
+        })
+    };
+    assert!(scene.launch(&new).await.unwrap().locked_out.is_some());
+    assert_eq!(started(), Some((Change::Made, Some("its host key is the one on its console".into()))));
+    assert!(scene.launch(&new).await.unwrap().locked_out.is_some());
+    assert_eq!(started(), Some((Change::NotNeeded, None)));
+}
+
+#[tokio::test]
+async fn whose_context_cannot_be_read_is_told_how_an_earlier_one_comes_back() {
+    let (scene, harbor) = (Scene::new(&["harbor--ci"]), stack("harbor--ci"));
+    let revision = scene.world.contexts.load(&harbor).await.unwrap().revision;
+    scene.world.contexts.save(&harbor, "{\"ec2\": 7}", &Expected::Revision(revision)).await.unwrap();
+    let (ended, reason) = outcome(&scene.update(&scene.of(&harbor).await, None).await, &harbor);
+    assert_eq!(ended, Outcome::Failed);
+    assert!(reason.as_ref().is_some_and(|reason| reason.contains("`bldr context.restore:harbor--ci,REVISION`")), "{reason:?}");
 }
