@@ -399,6 +399,8 @@ pub enum ContextFacts {
     Mastered {
         /// Every address written in it, each once; empty where it names none.
         masters: Vec<Box<str>>,
+        /// The alternate it was made from, where it says so.
+        alternate: Option<Box<str>>,
     },
     /// It is masterless.
     Masterless,
@@ -418,6 +420,13 @@ pub struct Stack {
 }
 
 impl Stack {
+    /// The alternate it was made from, where its context was read and says so.
+    pub fn alternate(&self) -> Option<&str> {
+        match &self.context {
+            Reading::Read(ContextFacts::Mastered { alternate, .. }) => alternate.as_deref(),
+            _ => None,
+        }
+    }
     /// Its first node that runs.
     pub fn running(&self) -> Option<&Node> {
         self.nodes.iter().find(|node| node.state == InstanceState::Running)

@@ -423,6 +423,8 @@ pub trait KeyPairs: Send + Sync {
 pub trait HostKeys: Send + Sync {
     /// Takes these keys for this machine's from now on, in place of all that were known for its address.
     async fn learn(&self, host: &Host, keys: &[SshPublicKey]) -> PortResult<()>;
+    /// Whether it is known by any key: it has been connected to, or its keys have been learnt.
+    async fn known(&self, host: &Host) -> PortResult<bool>;
     /// Forgets what was known for its address: another machine may get it. Nothing is fine.
     async fn forget(&self, host: &Host) -> PortResult<()>;
 }

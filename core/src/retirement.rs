@@ -125,7 +125,7 @@ impl Pointers<'_> {
     fn look_at(&mut self, stack: &Stack, answering: Option<&BTreeSet<String>>) {
         let mut named: &[Box<str>] = &[];
         match &stack.context {
-            Reading::Read(ContextFacts::Mastered { masters }) => named = masters,
+            Reading::Read(ContextFacts::Mastered { masters, .. }) => named = masters,
             Reading::Read(ContextFacts::Masterless | ContextFacts::NoEc2) => return,
             Reading::Unreadable(problem) => self.unknown(&stack.name, problem.to_string()),
             Reading::NotAsked | Reading::Absent => {}

@@ -236,7 +236,7 @@ impl World {
         let file = |path| self.machines.file(&name, path);
         let context = self.contexts.text(node.stack()).and_then(|text| Context::parse(&text).ok());
         let named = context.and_then(|context| match context.facts() {
-            Ok(bldr_core::fleet::ContextFacts::Mastered { masters }) => <[_; 1]>::try_from(masters).ok().map(|[master]| master.into()),
+            Ok(bldr_core::fleet::ContextFacts::Mastered { masters, .. }) => <[_; 1]>::try_from(masters).ok().map(|[master]| master.into()),
             _ => None,
         });
         let trusted = file(path::TRUSTED)?.as_deref().and_then(PublicKey::from_pem);

@@ -120,7 +120,9 @@ fn views(fleet: &Fleet, projects: &Projects, pin: Option<&StackName>) -> Vec<Mas
 /// How many nodes have a context that names this address.
 fn minions(fleet: &Fleet, address: &str) -> usize {
     let names = |stack: &&Stack| match &stack.context {
-        Reading::Read(ContextFacts::Mastered { masters }) => !stack.name.is_master() && masters.iter().any(|master| **master == *address),
+        Reading::Read(ContextFacts::Mastered { masters, .. }) => {
+            !stack.name.is_master() && masters.iter().any(|master| **master == *address)
+        }
         _ => false,
     };
     fleet.stacks.values().filter(names).map(|stack| stack.nodes.len()).sum()

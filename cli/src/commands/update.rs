@@ -22,6 +22,7 @@ use bldr_core::{
     update::{self, Concurrency, LockedOut, Mode, Sweep, Update, Updated},
 };
 use serde::Serialize;
+use std::fmt;
 
 /// Updates a stack.
 ///
@@ -29,7 +30,7 @@ use serde::Serialize;
 /// Whatever keeps it from being begun. How it ended is in the events and the code.
 pub async fn update(wanted: &request::Update, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
     let held = Held::take(&ports.stores, session).await?;
-    let ended = updated(wanted, false, false, ports, session).await;
+    let ended = updated(wanted, Orphans::Stay, ports, session).await;
     held.release(session, ended).await
 }
 
@@ -45,14 +46,25 @@ pub async fn update_master(wanted: &request::UpdateMaster, ports: &Ports, sessio
         if wanted.master.is_none() {
             named::note_of_another(&stack, &fleet, &ports.stores.shared.projects().await?, session);
         }
-        let update = request::Update { stack, mode: wanted.mode, concurrency: Concurrency::Serial, autostart: false };
-        updated(&update, wanted.mode == Mode::Apply, wanted.yes, ports, session).await
+        let update = request::Update { stack, mode: wanted.mode, concurrency: Concurrency::Serial, autostart: wanted.autostart };
+        let orphans = if wanted.yes { Orphans::Go } else { Orphans::GoWhereFew };
+        updated(&update, orphans, ports, session).await
     };
     let ended = ended.await;
     held.release(session, ended).await
 }
 
-async fn updated(wanted: &request::Update, sweep: bool, more: bool, ports: &Ports, session: &Session) -> Result<Code, Exit> {
+/// What becomes of the keys of minions whose stack is no more. A dry run of a master names them in any case.
+enum Orphans {
+    /// They stay.
+    Stay,
+    /// They go, where they are no more than settings.yaml allows.
+    GoWhereFew,
+    /// They go, however many there are.
+    Go,
+}
+
+async fn updated(wanted: &request::Update, orphans: Orphans, ports: &Ports, session: &Session) -> Result<Code, Exit> {
     let sources = ports.sources(&session.place);
     let fleet = listed(ports, session).await?;
     if named::stack(&fleet, &wanted.stack)?.nodes.is_empty() {
@@ -64,7 +76,12 @@ async fn updated(wanted: &request::Update, sweep: bool, more: bool, ports: &Port
         autostart: wanted.autostart,
         ..of(&wanted.stack, ports, session).await?
     };
-    let sweep = sweep.then_some(Sweep { sources: &sources, percent: session.place.settings.orphans, more });
+    let percent = match orphans {
+        Orphans::Stay if wanted.mode == Mode::Apply || !wanted.stack.is_master() => None,
+        Orphans::Stay | Orphans::GoWhereFew => Some(session.place.settings.orphans),
+        Orphans::Go => Some(100),
+    };
+    let sweep = percent.map(|percent| Sweep { sources: &sources, percent });
     let run = run_of(session, ports.stores.clock.now());
     let work = async |operator: &dyn Operator| update::update(&update, sweep.as_ref(), &fleet, &run, &ports.of_an_update(operator)).await;
     let updated = watched(Work::Steps, session, work).await;
@@ -97,12 +114,9 @@ async fn its_library(stack: &StackName, ports: &Ports, session: &Session) -> Res
     let projects = ports.stores.shared.projects().await?;
     named::some_project(&projects)?;
     let hosts = session.place.git_hosts()?;
-    let library = Library::of(&projects, stack, &hosts).map_err(|error| Exit::refused(error.to_string()).line("nothing was changed"))?;
-    library.shelves().map_err(|error| Exit::refused(error.to_string()).line("nothing was changed"))?;
-    if library.private.is_none() {
-        return Err(Exit::refused(format!("project '{}' names no `private-repo`, and a master has its template there", stack.project()))
-            .line("nothing was changed"));
-    }
+    let unchanged = |error: &dyn fmt::Display| Exit::refused(error.to_string()).line("nothing was changed");
+    let library = Library::of(&projects, stack, &hosts).map_err(|error| unchanged(&error))?;
+    library.fit_for(stack).map_err(|error| unchanged(&error))?;
     Ok(library)
 }
 

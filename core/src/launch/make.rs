@@ -17,7 +17,7 @@ use crate::{
     ports::{Begun, Change, Expected, HostKeys, KeyPairs, Launches, Order, Provisioning, SecurityGroupId},
     ssh_key::SshPublicKey,
     survey::FIRST_START,
-    update::{self, End, Run, Update, Updated, Work},
+    update::{self, End, Run, Update, Updated, Work, advised},
 };
 use futures::{StreamExt, stream};
 use std::time::Duration;
@@ -131,12 +131,11 @@ impl Making<'_> {
     }
 
     async fn save_context(&self) -> Stepped {
-        if self.plan.stored.is_some() {
-            return Ok(Change::NotNeeded.into());
-        }
-        let contexts = self.ports.update.contexts;
-        contexts.save(&self.plan.stack, &self.context.to_text(), &Expected::Absent).await?;
-        Ok(Change::Made.into())
+        let Some(expected) = &self.plan.save else { return Ok(Change::NotNeeded.into()) };
+        let saved = self.ports.update.contexts.save(&self.plan.stack, &self.context.to_text(), expected).await;
+        saved.map_err(|error| advised(&self.plan.stack, error))?;
+        let done = Done::from(Change::Made);
+        Ok(if *expected == Expected::Absent { done } else { done.saying("in place of one that no machine was made from") })
     }
 
     async fn key_pair(&self, made: &mut Option<SshPublicKey>) -> Stepped {
@@ -211,9 +210,10 @@ impl Making<'_> {
 
     /// A master's address is known only now.
     async fn own_master(&self, own: &MasterAddress, made: &mut Option<Context>) -> Stepped {
-        let malformed = |error| PortError::new(PortErrorKind::Malformed, self.plan.stack.as_str(), format!("{error}"));
+        let stack = &self.plan.stack;
+        let malformed = |error| advised(stack, PortError::new(PortErrorKind::Malformed, stack.as_str(), format!("{error}")));
         let contexts = self.ports.update.contexts;
-        let document = contexts.load(&self.plan.stack).await?;
+        let document = contexts.load(stack).await.map_err(|error| advised(stack, error))?;
         let stored = Context::parse(&document.text).map_err(malformed)?;
         match its_own_master(&stored, own).map_err(malformed)? {
             None => {
@@ -236,14 +236,20 @@ impl Making<'_> {
 
     async fn first_start(&self, node: &Node, host: &Host) -> Stepped {
         let setup = self.ports.update.setup;
+        // Whom we have been let in by before has nothing new to say.
+        let known = self.ports.host_keys.known(host).await?;
         let printed = self.telling.waited(&node.name, self.printed_keys(node)).await?;
         if !printed.is_empty() {
             self.ports.host_keys.learn(host, &printed).await?;
         }
         self.telling.waited(&node.name, setup.first_start(host, FIRST_START)).await?;
-        self.build_vars(host).await?;
-        let how = if printed.is_empty() { "its host key was learnt on first connect" } else { "its host key is the one on its console" };
-        Ok(Done::from(Change::Made).saying(how))
+        let written = self.build_vars(host).await?;
+        let done = Done::from(if known { written } else { Change::Made });
+        Ok(match (known, printed.is_empty()) {
+            (true, _) => done,
+            (false, true) => done.saying("its host key was learnt on first connect"),
+            (false, false) => done.saying("its host key is the one on its console"),
+        })
     }
 
     /// The host keys on the machine's console, where EC2 shows it in time.
@@ -265,15 +271,16 @@ impl Making<'_> {
     }
 
     /// What the user data could not bring, or brought before the address of a master was known.
-    async fn build_vars(&self, host: &Host) -> PortResult<()> {
+    async fn build_vars(&self, host: &Host) -> PortResult<Change> {
         let minions = self.ports.update.minions;
         let there = self.telling.patiently(async || minions.read(host).await).await?.build_vars;
         let wanted = match BuildVars::brought_up_to_date(there.as_deref(), &self.context, &host.node) {
             Ok(wanted) => wanted,
             Err(_) => Some(BuildVars::derived(&self.context, &host.node).encode()),
         };
-        let Some(wanted) = wanted else { return Ok(()) };
-        self.telling.patiently(async || minions.write_build_vars(host, &wanted).await).await
+        let Some(wanted) = wanted else { return Ok(Change::NotNeeded) };
+        self.telling.patiently(async || minions.write_build_vars(host, &wanted).await).await?;
+        Ok(Change::Made)
     }
 }
 

@@ -48,7 +48,8 @@ fn fleet(old: InstanceState, said: Evidence) -> Fleet {
     let mut fleet = Fleet::default();
     let mut add = |name: &str, node: Node, masters: &[&str]| {
         let name: StackName = name.parse().unwrap();
-        let context = Reading::Read(ContextFacts::Mastered { masters: masters.iter().map(|address| (*address).into()).collect() });
+        let context =
+            Reading::Read(ContextFacts::Mastered { masters: masters.iter().map(|address| (*address).into()).collect(), alternate: None });
         fleet.stacks.insert(name.clone(), Stack { name, nodes: vec![node], context });
     };
     let named = |name: &str| name.parse::<StackName>().unwrap();
@@ -78,7 +79,7 @@ fn a_name_that_may_be_that_of_a_master_which_cannot_be_asked_holds_it() {
     assert_eq!(found(&silent), [(Place::Unknown, why("salt", &format!("see to it that {OLD} can be asked")))]);
     let mut context = fleet(InstanceState::Stopped, naming("10.0.0.20", None));
     let stack = context.stacks.get_mut(&"harbor--ci".parse().unwrap()).unwrap();
-    stack.context = Reading::Read(ContextFacts::Mastered { masters: vec!["salt".into()] });
+    stack.context = Reading::Read(ContextFacts::Mastered { masters: vec!["salt".into()], alternate: None });
     assert_eq!(found(&context), [(Place::Unknown, why("salt", &format!("start {OLD}")))], "the context alone names it");
 }
 

@@ -60,6 +60,7 @@ async fn a_machine_that_shows_another_key_than_the_learnt_one_is_not_spoken_to(b
 async fn what_is_learnt_takes_the_place_of_what_was(bench: &dyn Bench) {
     learn(bench, &others()).await;
     learn(bench, &[bench.shown()]).await;
+    assert!(bench.host_keys().known(&bench.host()).await.expect("known"), "it is known by what was learnt");
     bench.enters().await.expect("it shows what was learnt");
     learn(bench, &[bench.shown()]).await;
     bench.enters().await.expect("learnt twice is learnt");
@@ -75,5 +76,6 @@ async fn of_several_keys_the_one_that_is_shown_is_enough(bench: &dyn Bench) {
 async fn a_forgotten_machine_is_a_new_one(bench: &dyn Bench) {
     learn(bench, &others()).await;
     bench.host_keys().forget(&bench.host()).await.expect("forget");
+    assert!(!bench.host_keys().known(&bench.host()).await.expect("known"));
     bench.enters().await.expect("whatever it shows now is its key");
 }

@@ -36,6 +36,9 @@ impl HostKeys for Machines {
         let lines: String = keys.iter().map(|key| format!("{key}\n")).collect();
         self.keep(ACCOUNT, &known_by(host), Some(&lines))
     }
+    async fn known(&self, host: &Host) -> PortResult<bool> {
+        Ok(self.file(ACCOUNT, &known_by(host))?.is_some())
+    }
     async fn forget(&self, host: &Host) -> PortResult<()> {
         self.keep(ACCOUNT, &known_by(host), None)
     }
