@@ -198,6 +198,6 @@ fn stopped_nodes_are_started_only_where_that_is_said() {
     let refused = bldr.run("master.update:master-server--b");
     assert!(refused.code == 1 && refused.out.contains("and so does autostart=yes"), "{refused:?}");
     let started = bldr.run("master.update:master-server--b,autostart=yes --yes");
-    assert!(started.out.contains("master-server--b--1: started"), "{started:?}");
+    assert!(started.err.contains("master-server--b--1: started"), "{started:?}");
     assert_eq!(outcome(&bldr.ask("update:lantern--demo,autostart=yes"), "lantern--demo"), (0, "updated".into()));
 }

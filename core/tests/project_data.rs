@@ -100,7 +100,7 @@ fn what_cannot_be_merged_is_named() {
         ("[]", "team.yaml: a project file is a map, this is a list"),
         ("{}", "team.yaml: it has no 'defaults' section"),
         (r#"{"harbor": {}}"#, "team.yaml: it has no 'defaults' section"),
-        (r#"{"defaults": 1}"#, "team.yaml: 'defaults' has to be a map, this is a number"),
+        (r#"{"defaults": 1}"#, "team.yaml: 'defaults' has to be a map, this is the number 1"),
         (r#"{"defaults": {}, "harbor": true}"#, "team.yaml: 'harbor' has to be a map, this is a boolean"),
         (r#"{"defaults": {}, "harbor": {"aws-alt": []}}"#, "team.yaml: 'harbor.aws-alt' has to be a map, this is a list"),
         (r#"{"defaults": {}, "harbor": {"aws-alt": {"ci": "x"}}}"#, "team.yaml: 'harbor.aws-alt.ci' has to be a map, this is a string"),
@@ -147,7 +147,7 @@ fn an_unknown_project_has_no_section() {
 #[test]
 fn formulas_that_are_no_texts_are_named() {
     for (text, message) in [
-        (r#"{"defaults": {}, "a": {"formula-repo": 5}}"#, "project 'a': 'formula-repo' has to be text, this is a number"),
+        (r#"{"defaults": {}, "a": {"formula-repo": 5}}"#, "project 'a': 'formula-repo' has to be text, this is the number 5"),
         (
             r#"{"defaults": {}, "a": {"formula-dependencies": "x"}}"#,
             "project 'a': 'formula-dependencies' has to be a list, this is a string",
