@@ -21,7 +21,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer, value::Error};
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 /// For how many days a master has to have been stopped before it is terminated, unless somebody says otherwise.
-const GRACE_DAYS: u64 = 7;
+pub const GRACE_DAYS: u64 = 7;
 
 /// For whom results are.
 ///
@@ -64,9 +64,12 @@ pub fn meant(given: &Given, terminal: &mut Terminal) -> Result<Request, Exit> {
             concurrency: words.choice("concurrency").unwrap_or_default(),
             autostart: given.flag("autostart"),
         }),
-        "master.update" => {
-            Request::UpdateMaster(UpdateMaster { master: words.name(words.optional(0))?, mode: words.mode(), yes: given.flag("yes") })
-        }
+        "master.update" => Request::UpdateMaster(UpdateMaster {
+            master: words.name(words.optional(0))?,
+            mode: words.mode(),
+            autostart: given.flag("autostart"),
+            yes: given.flag("yes"),
+        }),
         "destroy" => Request::Destroy(words.required(0)?),
         "keys.list" => Request::Keys(Keys { task: KeysTask::List, master: words.name(words.optional(0))? }),
         "keys.orphans" => Request::Keys(Keys { task: KeysTask::Orphans, master: words.name(words.optional(0))? }),

@@ -126,6 +126,8 @@ pub struct UpdateMaster {
     pub master: Option<StackName>,
     /// Whether anything is changed.
     pub mode: Mode,
+    /// Whether it is started where it is stopped.
+    pub autostart: bool,
     /// Whether every orphaned key may go, however many there are.
     pub yes: bool,
 }

@@ -7,6 +7,8 @@ pub enum Kind {
     Flag,
     /// A number from 1 on.
     Count,
+    /// A number from 0 on.
+    Number,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// Any text; what to call it in help.
@@ -165,6 +167,8 @@ const BOOTSTRAP: Opt = Opt {
     default: "no",
     about: "log in as users.bootstrap, not as users.deploy: on a machine that no highstate has run on yet",
 };
+const AUTOSTART: Opt =
+    Opt { name: "autostart", kind: Kind::Flag, default: "no", about: "start stopped nodes first, and leave them running" };
 const CONCURRENCY: Opt = Opt {
     name: "concurrency",
     kind: Kind::Choice(&["serial", "parallel"]),
@@ -346,7 +350,7 @@ pub const TASKS: &[Task] = &[
                 default: "no",
                 about: "destroy it, where it has been stopped for the days of grace; asks for its name",
             },
-            Opt { name: "grace", kind: Kind::Count, default: "7", about: "how many days it has to have been stopped by then" },
+            Opt { name: "grace", kind: Kind::Number, default: "7", about: "how many days it has to have been stopped by then" },
         ],
     },
     Task {
@@ -356,7 +360,7 @@ pub const TASKS: &[Task] = &[
                alive, and so is one with a context. An empty answer from EC2 removes nothing; more than the share that settings.yaml allows \
                (`orphans`, in percent) needs --yes. keys.restore puts a removed key back.",
         positionals: &[MASTER],
-        options: &[DRY_RUN],
+        options: &[DRY_RUN, AUTOSTART],
     },
     Task {
         name: "launch",
@@ -376,11 +380,7 @@ pub const TASKS: &[Task] = &[
         more: "The master's address comes from a node's build vars and from nowhere else: an update moves no minion. Salt is never downgraded, \
                and no minion gets a newer one than its master has. The minion is restarted only if something changed.",
         positionals: &[STACK],
-        options: &[
-            DRY_RUN,
-            CONCURRENCY,
-            Opt { name: "autostart", kind: Kind::Flag, default: "no", about: "start stopped nodes first, and leave them running" },
-        ],
+        options: &[DRY_RUN, CONCURRENCY, AUTOSTART],
     },
     Task {
         name: "destroy",

@@ -8,6 +8,7 @@ pub mod address;
 pub mod build_vars;
 pub mod console;
 pub mod context;
+pub mod counted;
 pub mod difference;
 pub mod doctor;
 pub mod error;

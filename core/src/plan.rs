@@ -273,7 +273,8 @@ pub fn plan(fleet: &Fleet, projects: &Projects, request: &Request) -> RemasterPl
             }
             Ok(todo) => {
                 settled.extend(settled_of(stack, request));
-                let shared = projects.shared_master(name).is_some_and(|shared| shared == request.master.address.as_str());
+                let shared =
+                    projects.shared_master(name, stack.alternate()).is_some_and(|shared| shared == request.master.address.as_str());
                 if matches!(todo, Todo::Steps { .. }) && !shared {
                     plan.unshared.push(name.clone());
                 }

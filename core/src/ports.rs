@@ -384,7 +384,8 @@ pub struct Refreshed {
 #[async_trait]
 pub trait Setup: Send + Sync {
     /// Waits until the machine lets us in and has done what it was told at its first start (cloud-init). `Unreachable` where it
-    /// has not within that time, `Refused` where its first start went wrong, with what it says.
+    /// has not within that time, `Refused` where its first start went wrong, with what it says. Whoever waits may leave: the machine
+    /// goes on by itself.
     async fn first_start(&self, host: &Host, within: Duration) -> PortResult<()>;
     /// Installs Salt; whether that is wise is for the caller to say. `NotNeeded` where this version is there with all programs of
     /// the role. Starts nothing: it has no configuration yet. `Refused` where the packages are not to be had, with what the installer says.
@@ -412,8 +413,8 @@ pub trait KeyPairs: Send + Sync {
     /// The public half, made with the private half where there is none. The private half is for the operator alone, and is never
     /// shown. `Malformed` where what is kept is no private key.
     async fn of(&self, stack: &StackName) -> PortResult<(SshPublicKey, Change)>;
-    /// Removes both halves. `NotNeeded` where there is none.
-    async fn remove(&self, stack: &StackName) -> PortResult<Change>;
+    /// Removes both halves, and says where they were, as the operator would look it up; `None` where there is none.
+    async fn remove(&self, stack: &StackName) -> PortResult<Option<String>>;
 }
 
 /// Which machines are known by their host keys.
@@ -422,6 +423,8 @@ pub trait KeyPairs: Send + Sync {
 pub trait HostKeys: Send + Sync {
     /// Takes these keys for this machine's from now on, in place of all that were known for its address.
     async fn learn(&self, host: &Host, keys: &[SshPublicKey]) -> PortResult<()>;
+    /// Whether it is known by any key: it has been connected to, or its keys have been learnt.
+    async fn known(&self, host: &Host) -> PortResult<bool>;
     /// Forgets what was known for its address: another machine may get it. Nothing is fine.
     async fn forget(&self, host: &Host) -> PortResult<()>;
 }
@@ -609,6 +612,9 @@ pub struct Begun {
     pub alternate: Option<String>,
     /// When it began.
     pub at: Timestamp,
+    /// Whether that is not its launch but its destruction, of something that may have been finished.
+    #[serde(default)]
+    pub going: bool,
 }
 
 /// What is remembered of launches that were cut short: the same command carries on, where it would refuse a stack that exists.
@@ -659,11 +665,14 @@ pub trait LockGuard: Send + Sync {
 
 /// The person watching, or the program in their place.
 #[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
 pub trait Operator: Send + Sync {
     /// Something happened.
     fn notify(&self, record: &Record);
     /// Whether they asked to stop: no new stacks, finish those in flight.
     fn interrupted(&self) -> bool;
+    /// Comes back once they have asked to stop, if they ever do.
+    async fn interruption(&self);
 }
 
 /// Time.

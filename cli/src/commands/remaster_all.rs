@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     exit::{Code, Exit},
+    interrupt::Work,
     request::Remaster,
     screen::{Format, line::counted},
     settings::Settings,
@@ -16,7 +17,7 @@ use crate::{
 };
 use bldr_core::{
     execute::{self, Run},
-    fleet::Fleet,
+    fleet::{Fleet, Stack},
     name::{ProjectName, StackName},
     plan::{self, RemasterPlan, Request, Scope, judged_by_name},
     ports::Operator,
@@ -43,7 +44,7 @@ pub async fn remaster(request: &Remaster, ports: &Ports, session: &mut Session) 
     if request.how.plan_only {
         let prepared = prepared(request, ports, session).await?;
         session.screen.result(|| prepared.view.text(), &prepared.view);
-        if let Some(exit) = unshared(request, &prepared.plan, &prepared.projects) {
+        if let Some(exit) = unshared(request, &prepared) {
             session.screen.note(&format!("this would be refused: {exit}"));
         }
         return Ok(Code::Done);
@@ -128,7 +129,8 @@ pub(super) fn refused_or<T>(answer: Result<T, MasterRefusal>, fleet: &Fleet) -> 
 }
 
 /// Why it is refused, where the team has not been told of the new address.
-fn unshared(request: &Remaster, plan: &RemasterPlan, projects: &Projects) -> Option<Exit> {
+fn unshared(request: &Remaster, prepared: &Prepared) -> Option<Exit> {
+    let Prepared { fleet, projects, plan, .. } = prepared;
     let first = plan.unshared.first().filter(|_| !request.how.allow_unshared)?;
     let more = plan.unshared.len() - 1;
     let more = if more == 0 { String::new() } else { format!(" (nor for {more} more)") };
@@ -136,10 +138,11 @@ fn unshared(request: &Remaster, plan: &RemasterPlan, projects: &Projects) -> Opt
     let problem =
         format!("the project files do not name {} as the master's address for {first}{more}: the team has not been told", plan.address);
     let mut exit = Exit::refused(problem).line("nothing was changed");
-    if plan.unshared.iter().any(|stack| !projects.names_its_own_master(stack)) {
+    let has_its_own = |stack: &&StackName| projects.names_its_own_master(stack, fleet.stacks.get(*stack).and_then(Stack::alternate));
+    if !plan.unshared.iter().all(|stack| has_its_own(&stack)) {
         exit = exit.line(format!("`bldr master.share:{}{address}` shares it in the defaults of the project files", plan.master));
     }
-    let own: BTreeSet<_> = plan.unshared.iter().filter(|stack| projects.names_its_own_master(stack)).map(StackName::project).collect();
+    let own: BTreeSet<_> = plan.unshared.iter().filter(has_its_own).map(StackName::project).collect();
     if !own.is_empty() {
         let own: Vec<_> = own.iter().map(ProjectName::as_str).collect();
         let have = if own.len() == 1 { "has" } else { "have" };
@@ -166,7 +169,7 @@ async fn run(request: &Remaster, prepared: &Prepared, ports: &Ports, session: &m
     if let Some(exit) = nothing_to_run(request, prepared) {
         return Err(exit);
     }
-    if let Some(exit) = unshared(request, &prepared.plan, &prepared.projects) {
+    if let Some(exit) = unshared(request, prepared) {
         return Err(exit);
     }
     if !matches!(request.scope, Scope::One(_)) && !prepared.plan.is_empty() {
@@ -189,6 +192,6 @@ async fn run(request: &Remaster, prepared: &Prepared, ports: &Ports, session: &m
         addresses: session.place.settings.addresses(),
     };
     let execute = async |operator: &dyn Operator| execute::execute(&prepared.plan, &prepared.fleet, &run, &ports.of_a_run(operator)).await;
-    let report = watched(session, execute).await;
+    let report = watched(Work::Stacks, session, execute).await;
     ended(&report, session)
 }

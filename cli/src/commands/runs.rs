@@ -7,6 +7,7 @@ use super::{
 use crate::{
     args::{self, Invocation},
     exit::{Code, Exit},
+    interrupt::Work,
     meant,
     request::{Request, RunTask},
     screen::{
@@ -325,7 +326,7 @@ async fn watch(wanted: &str, stores: &Stores, session: &Session) -> Result<Code,
             stores.clock.sleep(LOOK).await;
         }
     };
-    let run: Read = watched(session, followed).await?;
+    let run: Read = watched(Work::Another, session, followed).await?;
     match run.standing {
         RunStanding::Ended => {
             let outcomes = run.record.stacks.iter().filter_map(|(name, stack)| Some((name.clone(), stack.outcome?))).collect();

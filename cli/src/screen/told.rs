@@ -138,6 +138,70 @@ fn a_live_screen_moves_what_is_in_work_and_keeps_what_is_done() {
     insta::assert_snapshot!(format!("{}\n--- stdout\n{}", terminal.contents(), out.text()));
 }
 
+/// Of one stack: a step that has something to say, one that has not, and the keys that went.
+fn update() -> Vec<Event> {
+    let stack: StackName = "master-server--b".parse().unwrap();
+    let run = RunId("20261122-124301-k3f9".into());
+    let done = |action, change, detail: Option<&str>| Event::StepFinished {
+        stack: stack.clone(),
+        node: Some(stack.node(1)),
+        action,
+        change,
+        millis: 1_000,
+        detail: detail.map(Into::into),
+        states: None,
+    };
+    vec![
+        Event::RunStarted {
+            run,
+            cloud: "sandbox".into(),
+            master: None,
+            address: None,
+            command: "bldr master.update".into(),
+            lanes: vec![LaneNames { project: stack.project(), stacks: vec![stack.clone()] }],
+            allow_unshared: false,
+        },
+        Event::StackStarted { stack: stack.clone() },
+        done(Action::FirstStart, Change::Made, Some("its host key is the one on its console")),
+        done(Action::Enlist, Change::Made, None),
+        done(Action::Highstate, Change::Made, Some("3 states, 1 changed")),
+        done(Action::Sweep, Change::Made, Some("1 key: quill--pr-7--1; `bldr keys.restore:ID,master-server--b` puts one back")),
+    ]
+}
+
+#[test]
+fn a_live_screen_keeps_what_the_steps_of_one_stack_have_to_say() {
+    let (screen, _, _) = paper::screen(Format::Text);
+    let terminal = indicatif::InMemoryTerm::new(30, 120);
+    let live = Live::drawing_on(indicatif::ProgressDrawTarget::term_like(Box::new(terminal.clone())), screen, Interrupt::default());
+    let mut left =
+        Event::OldKeysRemoved { master: "master-server--a".parse().unwrap(), ids: ["harbor--ci--1".to_owned()].into(), millis: 1_000 };
+    let at = Timestamp(1_795_351_381_000);
+    update().into_iter().for_each(|event| live.notify(&Record { at, event }));
+    live.notify(&Record { at, event: left.clone() });
+    live.redraw();
+    let shown: Vec<String> = terminal.contents().lines().take(5).map(str::to_owned).collect();
+    insta::assert_snapshot!(shown.join("\n"), @r"
+    run 20261122-124301-k3f9: master-server--b
+    master-server--b--1: lets us in: its host key is the one on its console (1.0 s)
+    master-server--b--1: highstate: 3 states, 1 changed (1.0 s)
+    master-server--b--1: orphaned keys: 1 key: quill--pr-7--1; `bldr keys.restore:ID,master-server--b` puts one back (1.0 s)
+    master-server--a: 1 key of minions that left it removed (1.0 s)
+    ");
+    // Of many stacks that would be too much; what an old master lost is said once.
+    let terminal = indicatif::InMemoryTerm::new(30, 120);
+    let (screen, _, _) = paper::screen(Format::Text);
+    let live = Live::drawing_on(indicatif::ProgressDrawTarget::term_like(Box::new(terminal.clone())), screen, Interrupt::default());
+    run().iter().take(8).for_each(|record| live.notify(record));
+    if let Event::OldKeysRemoved { ids, .. } = &mut left {
+        ids.insert("harbor--prod--1".into());
+    }
+    live.notify(&Record { at, event: left });
+    live.redraw();
+    let shown = terminal.contents();
+    assert!(shown.contains("2 keys of minions that left it removed") && !shown.contains("12 states"), "{shown}");
+}
+
 #[test]
 fn who_asked_to_stop_is_heard_by_every_screen() {
     let (screen, _, err) = paper::screen(Format::Text);

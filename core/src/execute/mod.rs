@@ -173,7 +173,7 @@ impl Execution<'_> {
     fn was(&self, stack: &StackName) -> Option<MasterAddress> {
         let stack = self.fleet.stacks.get(stack)?;
         let named = match &stack.context {
-            Reading::Read(ContextFacts::Mastered { masters }) => masters.iter().find_map(|master| master.parse().ok()),
+            Reading::Read(ContextFacts::Mastered { masters, .. }) => masters.iter().find_map(|master| master.parse().ok()),
             _ => None,
         };
         let evidence = stack.nodes.iter().filter_map(|node| node.evidence.ok());

@@ -16,6 +16,7 @@ pub async fn suite(launches: &dyn Launches) {
         stack: stack.clone(),
         alternate: alternate.map(Into::into),
         at: Timestamp(1_795_350_181_123),
+        going: alternate.is_some(),
     };
     assert_eq!(launches.begun(&harbor).await.expect("begun"), None);
     launches.end(&harbor).await.expect("nothing to forget");
