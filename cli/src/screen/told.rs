@@ -161,7 +161,7 @@ fn update() -> Vec<Event> {
             lanes: vec![LaneNames { project: stack.project(), stacks: vec![stack.clone()] }],
             allow_unshared: false,
         },
-        Event::StackStarted { stack: stack.clone() },
+        Event::StackStarted { stack: stack.clone(), was: None },
         done(Action::FirstStart, Change::Made, Some("its host key is the one on its console")),
         done(Action::Enlist, Change::Made, None),
         done(Action::Highstate, Change::Made, Some("3 states, 1 changed")),
