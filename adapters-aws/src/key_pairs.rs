@@ -71,7 +71,8 @@ impl KeyPairs for S3KeyPairs {
         }
     }
 
-    async fn remove(&self, stack: &StackName) -> PortResult<Change> {
-        Ok(if self.shelf.discard(&Self::file(stack)).await? { Change::Made } else { Change::NotNeeded })
+    async fn remove(&self, stack: &StackName) -> PortResult<Option<String>> {
+        let file = Self::file(stack);
+        Ok(self.shelf.discard(&file).await?.then(|| self.shelf.shown(&file)))
     }
 }

@@ -61,16 +61,16 @@ impl FileKeyPairs {
         Ok((key, Change::Made))
     }
 
-    fn remove_now(&self, stack: &StackName) -> PortResult<Change> {
+    fn remove_now(&self, stack: &StackName) -> PortResult<Option<String>> {
         if !self.0.path().exists() {
-            return Ok(Change::NotNeeded);
+            return Ok(None);
         }
-        let turn = self.0.turn()?;
-        if fs::symlink_metadata(self.file(stack)).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
-            return Ok(Change::NotNeeded);
+        let (turn, file) = (self.0.turn()?, self.file(stack));
+        if fs::symlink_metadata(&file).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            return Ok(None);
         }
         turn.remove(&format!("{stack}.pem"))?;
-        Ok(Change::Made)
+        Ok(Some(shown(&file)))
     }
 }
 
@@ -81,7 +81,7 @@ impl KeyPairs for FileKeyPairs {
         off_thread(move || this.of_now(&stack)).await
     }
 
-    async fn remove(&self, stack: &StackName) -> PortResult<Change> {
+    async fn remove(&self, stack: &StackName) -> PortResult<Option<String>> {
         let (this, stack) = (self.clone(), stack.clone());
         off_thread(move || this.remove_now(&stack)).await
     }

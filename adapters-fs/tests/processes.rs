@@ -250,7 +250,7 @@ async fn a_project_file_whose_writer_was_killed_is_the_old_one_or_the_new_one() 
         other.kill();
         let found = fs::read_to_string(&path).unwrap();
         let projects = FileProjects::new([&path]).projects().await.unwrap();
-        let address = projects.shared_master(&harbor()).unwrap();
+        let address = projects.shared_master(&harbor(), None).unwrap();
         assert_eq!(found, text(&address));
     }
 }

@@ -2,7 +2,7 @@
 # Runs the highstate.
 #
 # Input:  apply|test SECONDS
-# Output: bldr-answer / exit CODE / cut BYTES, where more was printed than is sent / stdout is BASE64 /
+# Output: what salt-call logs of each state that begins, then bldr-answer / exit CODE / cut BYTES, where more was printed than is sent / stdout is BASE64 /
 #         stderr is BASE64 (its end) / bldr-end
 # Exit:   0 whatever salt-call ended with. The mark "highstate due" is gone if the highstate was applied, at least one
 #         state ran and none failed; or if salt-call ended well and printed something that is no JSON.
@@ -19,7 +19,7 @@ if marked repointing; then
     unmark repointing
 fi
 
-set -- --out=json --retcode-passthrough state.highstate
+set -- --out=json --log-level=info --retcode-passthrough state.highstate
 [ "$mode" != test ] || set -- "$@" test=True
 salt_answer "$work" "$seconds" "$@"
 

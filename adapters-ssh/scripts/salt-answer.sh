@@ -1,5 +1,5 @@
 #!/bin/sh
-# How is salt-call run, and what is told of it? Put in front of the scripts that run it.
+# How is salt-call run, and what is told of it, then and meanwhile? Put in front of the scripts that run it.
 #
 # Input:  nothing; this file only defines functions.
 # Output: nothing.
@@ -7,15 +7,20 @@
 set -eu
 
 # salt_answer FOLDER SECONDS ARGUMENT...: runs salt-call with these arguments, for so long; its output is left in
-# FOLDER/out and FOLDER/err, its exit code in $code, and all of it is told.
+# FOLDER/out and FOLDER/err, its exit code in $code, and all of it is told. Meanwhile, what it logs of each state that begins.
 salt_answer() {
     answer=$1
     limit=$2
     most=8388608
     shift 2
     code=0
+    : >"$answer/err"
     # salt-call waits for ever for a master that does not answer, or that shows another key than the one it trusts.
-    timeout --kill-after=20 "$limit" salt-call "$@" </dev/null >"$answer/out" 2>"$answer/err" || code=$?
+    timeout --kill-after=20 "$limit" salt-call "$@" </dev/null >"$answer/out" 2>>"$answer/err" &
+    call=$!
+    # It writes to files, and goes on whatever becomes of who listens.
+    tail -n +1 -s 0.2 --pid="$call" -f "$answer/err" 2>/dev/null | grep -a --line-buffered '^\[INFO *\] Executing state ' || :
+    wait "$call" || code=$?
     echo bldr-answer
     printf 'exit %s\n' "$code"
     size=$(wc -c <"$answer/out")

@@ -2,7 +2,7 @@
 //! names states and never quotes them: rendered states hold passwords.
 
 use crate::{error::SshError, script::Answer};
-use bldr_core::ports::{Highstate, HighstateMode};
+use bldr_core::ports::{Highstate, HighstateMode, States};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -17,6 +17,53 @@ pub(crate) fn ended(answer: &Answer, mode: HighstateMode, limit: Duration) -> Re
     let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     let output = stdout.clone().into_owned();
     Ok(Highstate { output, ..of(exit, &stdout, &stderr, mode, limit) })
+}
+
+/// Hears a highstate while it runs, and tells which states begin.
+pub(crate) struct Progress {
+    begun: States,
+    line: Vec<u8>,
+}
+
+/// What salt-call logs when a state begins, in front of `module.function for [name]`. Older ones leave the brackets out.
+const BEGINS: &str = "Executing state ";
+/// A line that is longer is none of those.
+const LONGEST: usize = 8 << 10;
+
+impl Progress {
+    /// Tells it there.
+    pub(crate) fn telling(begun: States) -> Self {
+        Self { begun, line: Vec::new() }
+    }
+
+    /// Some more of what `highstate.sh` prints.
+    pub(crate) fn hear(&mut self, said: &[u8]) {
+        for piece in said.split_inclusive(|byte| *byte == b'\n') {
+            if self.line.len() <= LONGEST {
+                self.line.extend_from_slice(piece);
+            }
+            if piece.ends_with(b"\n") {
+                if let Some(state) = begins(&String::from_utf8_lossy(&self.line)) {
+                    // Nobody has to listen.
+                    let _ = self.begun.unbounded_send(state);
+                }
+                self.line.clear();
+            }
+        }
+    }
+}
+
+/// Which state begins, where the line says that one does. Its name is told where it is a path or a word, as that of a file or a
+/// package is; a command line or an address may hold a password.
+fn begins(line: &str) -> Option<String> {
+    let (function, name) = line.trim_end().strip_prefix("[INFO").and_then(|rest| rest.split_once(BEGINS))?.1.split_once(" for ")?;
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    let plain = |text: &str, more: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
+    if !plain(function, "_.") || function.len() > 100 {
+        return None;
+    }
+    let harmless = !function.starts_with("cmd.") && plain(name, "_./+-") && name.len() <= 200;
+    Some(if harmless { format!("{function} {name}") } else { function.to_owned() })
 }
 
 fn of(exit: u32, stdout: &str, stderr: &str, mode: HighstateMode, limit: Duration) -> Highstate {

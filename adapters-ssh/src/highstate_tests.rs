@@ -73,3 +73,23 @@ fn a_master_that_does_not_answer_is_told_apart_from_one_that_says_no() {
     assert!(said(127, "", "").contains("no salt-call"));
     assert!(said(1, "", "hunter2").contains("ended with 1") && !said(1, "", "hunter2").contains("hunter2"));
 }
+
+#[test]
+fn states_are_told_as_they_begin_and_names_that_may_be_secrets_are_not() {
+    let (begun, mut states) = futures::channel::mpsc::unbounded();
+    let mut progress = Progress::telling(begun);
+    let log = "Welcome to the node\n\
+        [INFO    ] Executing state file.managed for [/etc/motd]\n\
+        [INFO    ] Executing state cmd.run for [mysql -psecret]\n\
+        [INFO    ] Executing state cmd.script for [secret]\n\
+        [INFO    ] Executing state git.latest for [https://token@git.example.org/x]\n\
+        [INFO    ] Executing state pkg.installed for nginx\n\
+        bldr-answer\nstdout is [INFO    ] Executing state x.y for [z]\n";
+    // However it is cut into packets.
+    for piece in log.as_bytes().chunks(7) {
+        progress.hear(piece);
+    }
+    drop(progress);
+    let told: Vec<String> = std::iter::from_fn(|| states.try_recv().ok()).collect();
+    assert_eq!(told, ["file.managed /etc/motd", "cmd.run", "cmd.script", "git.latest", "pkg.installed nginx"]);
+}

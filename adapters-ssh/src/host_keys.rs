@@ -42,6 +42,14 @@ impl HostKeys for SshHostKeys {
         self.replace(host, keys).await
     }
 
+    async fn known(&self, host: &Host) -> PortResult<bool> {
+        let about = |error: crate::SshError| error.about(host.node.to_string());
+        let route = self.0.route(host).map_err(about)?;
+        let book = KnownHosts(self.0.settings().known_hosts.clone());
+        let entries = book.entries(host_key::host_field(&route.host, route.port)).await.map_err(about)?;
+        Ok(entries.iter().any(|entry| !entry.revoked))
+    }
+
     async fn forget(&self, host: &Host) -> PortResult<()> {
         self.replace(host, &[]).await
     }

@@ -2,16 +2,18 @@
 
 use crate::{
     error::SshError,
-    highstate, parse,
+    highstate::{self, Progress},
+    parse,
     pool::Pool,
     script::{self, Answer, Script},
+    session::Output,
 };
 use async_trait::async_trait;
 use bldr_core::{
     address::MasterAddress,
     error::PortResult,
     fleet::{Host, NodeFiles, Outlook, PublicKey},
-    ports::{Change, Highstate, HighstateMode, Minions, Proof, Repointing},
+    ports::{Change, Heard, Highstate, HighstateMode, Minions, Proof, Repointing, States},
 };
 use std::time::Duration;
 
@@ -104,7 +106,7 @@ impl Minions for SshMinions {
         ended.map_err(|error| error.about(host.node.to_string()))
     }
 
-    async fn highstate(&self, host: &Host, mode: HighstateMode) -> PortResult<Highstate> {
+    async fn highstate(&self, host: &Host, mode: HighstateMode, begun: States) -> PortResult<Highstate> {
         let word = match mode {
             HighstateMode::Apply => "apply",
             HighstateMode::Test => "test",
@@ -116,13 +118,37 @@ impl Minions for SshMinions {
         let limit = settings.highstate_timeout;
         let arguments = [word, &limit.as_secs().max(1).to_string()];
         // A re-pointing that was killed is completed first.
-        let answer = run(&self.pool, host, script::HIGHSTATE, &arguments, b"", limit + AFTER_HIGHSTATE + RESTART).await;
+        let mut progress = Progress::telling(begun);
+        let mut hear = |said: &[u8]| progress.hear(said);
+        let answer = heard(&self.pool, host, script::HIGHSTATE, &arguments, b"", limit + AFTER_HIGHSTATE + RESTART, &mut hear).await;
         answer.and_then(|answer| highstate::ended(&answer, mode, limit)).map_err(|error| error.about(host.node.to_string()))
     }
 
     async fn release(&self, host: &Host) {
         self.pool.release(host).await;
     }
+}
+
+/// Runs a script on a node, as root, and tells what it prints when it prints it.
+async fn heard(
+    pool: &Pool,
+    host: &Host,
+    script: Script,
+    arguments: &[&str],
+    stdin: &[u8],
+    limit: Duration,
+    hear: &mut (dyn FnMut(&[u8]) + Send),
+) -> Result<Answer, SshError> {
+    let route = pool.route(host)?;
+    let mut output = Output::default();
+    let mut ear = |heard: Heard<'_>| {
+        if let Heard::Out(said) = heard {
+            hear(said);
+        }
+        output.hear(heard)
+    };
+    let status = pool.listen(host, &script.command(&route, arguments), stdin, limit, &mut ear).await?;
+    script.answer(&Output { status, ..output }, &route)
 }
 
 /// Runs a script on a node, as root.
@@ -134,7 +160,5 @@ pub(crate) async fn run(
     stdin: &[u8],
     limit: Duration,
 ) -> Result<Answer, SshError> {
-    let route = pool.route(host)?;
-    let output = pool.run(host, &script.command(&route, arguments), stdin, limit).await?;
-    script.answer(&output, &route)
+    heard(pool, host, script, arguments, stdin, limit, &mut |_| ()).await
 }

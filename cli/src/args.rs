@@ -175,8 +175,13 @@ fn given(task: &'static Task, matches: &clap::ArgMatches) -> Result<Given, Exit>
                 option.name, option.name, option.name
             )));
         }
-        if option.kind == Kind::Count && !value.parse::<u32>().is_ok_and(|count| count > 0) {
-            return Err(Exit::usage(format!("'{}={value}': that is not a number from 1 on", option.name)));
+        let least = match option.kind {
+            Kind::Count => Some(1),
+            Kind::Number => Some(0),
+            _ => None,
+        };
+        if let Some(least) = least.filter(|least| !value.parse::<u32>().is_ok_and(|number| number >= *least)) {
+            return Err(Exit::usage(format!("'{}={value}': that is not a number from {least} on", option.name)));
         }
         options.insert(option.name, value);
     }

@@ -122,7 +122,7 @@ fn by_name(positional: &'static Positional) -> Arg {
 fn value(option: &Opt) -> String {
     match option.kind {
         Kind::Flag => String::new(),
-        Kind::Count => " N".into(),
+        Kind::Count | Kind::Number => " N".into(),
         Kind::Choice(words) => format!(" {}", words.join("|")),
         Kind::Text(shows) => format!(" {shows}"),
     }
@@ -135,7 +135,7 @@ fn option(option: &'static Opt) -> Arg {
             let arg = arg.num_args(0..=1).require_equals(true).default_missing_value("yes").hide_possible_values(true).value_name("yes|no");
             if option.name == "yes" { arg.short('y') } else { arg }
         }
-        Kind::Count => arg.value_name("N"),
+        Kind::Count | Kind::Number => arg.value_name("N"),
         Kind::Choice(words) => arg.value_name(words.join("|")).value_parser(PossibleValuesParser::new(words)).hide_possible_values(true),
         Kind::Text(shows) => arg.value_name(shows),
     }

@@ -10,9 +10,35 @@ use tokio::{
     task::JoinHandle,
 };
 
+/// What is watched, and so what becomes of it once somebody asks to stop.
+#[derive(Debug, Clone, Copy)]
+pub enum Work {
+    /// Many stacks, one after the other.
+    Stacks,
+    /// One stack, step by step.
+    Steps,
+    /// What another bldr does.
+    Another,
+    /// One stack goes, which takes two steps.
+    Destruction,
+}
+
+impl Work {
+    fn stopping(self) -> &'static str {
+        match self {
+            Self::Stacks => "stopping: the stacks in flight are finished, no other is begun",
+            Self::Steps => {
+                "stopping: a machine is no longer waited for, another step in flight is finished; the same command goes on from there"
+            }
+            Self::Another => "the watching ends, and the run goes on",
+            Self::Destruction => "a destruction that has begun is finished; where it is cut off, the same command goes on from there",
+        }
+    }
+}
+
 /// Listens for Ctrl-C, a polite kill and a terminal that goes away until it is aborted. Where listening is impossible both still end the process
 /// at once, as they do outside of runs.
-pub fn watch(interrupt: Interrupt, screen: Arc<dyn RunScreen>) -> JoinHandle<()> {
+pub fn watch(work: Work, interrupt: Interrupt, screen: Arc<dyn RunScreen>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()));
         let (Ok(mut typed), Ok(mut killed), Ok(mut gone)) = signals else { return };
@@ -23,7 +49,7 @@ pub fn watch(interrupt: Interrupt, screen: Arc<dyn RunScreen>) -> JoinHandle<()>
                 screen.close();
                 std::process::exit(Code::Interrupted as i32);
             }
-            screen.note("stopping: the stacks in flight are finished, no other is begun; once more stops at once");
+            screen.note(&format!("{}; once more stops at once", work.stopping()));
         }
     })
 }

@@ -4,8 +4,8 @@ use crate::{
     args::Given,
     exit::Exit,
     request::{
-        BuildVarsTask, Command, ContextTask, Download, Fleet, Keys, KeysTask, Launch, LockTask, Remaster, Request, Retire, SandboxTask,
-        Share, Ssh, Status, Switch, SwitchTo, Update, UpdateMaster, Upload, User, Which,
+        BuildVarsTask, Command, ContextTask, Download, Fleet, How, Keys, KeysTask, Launch, LockTask, Remaster, Request, Retire, Rollback,
+        RunTask, SandboxTask, Share, Ssh, Status, Switch, SwitchTo, Update, UpdateMaster, Upload, User, Which,
     },
     screen::Format,
     tasks::{Positional, Task},
@@ -21,7 +21,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer, value::Error};
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 /// For how many days a master has to have been stopped before it is terminated, unless somebody says otherwise.
-const GRACE_DAYS: u64 = 7;
+pub const GRACE_DAYS: u64 = 7;
 
 /// For whom results are.
 ///
@@ -64,9 +64,12 @@ pub fn meant(given: &Given, terminal: &mut Terminal) -> Result<Request, Exit> {
             concurrency: words.choice("concurrency").unwrap_or_default(),
             autostart: given.flag("autostart"),
         }),
-        "master.update" => {
-            Request::UpdateMaster(UpdateMaster { master: words.name(words.optional(0))?, mode: words.mode(), yes: given.flag("yes") })
-        }
+        "master.update" => Request::UpdateMaster(UpdateMaster {
+            master: words.name(words.optional(0))?,
+            mode: words.mode(),
+            autostart: given.flag("autostart"),
+            yes: given.flag("yes"),
+        }),
         "destroy" => Request::Destroy(words.required(0)?),
         "keys.list" => Request::Keys(Keys { task: KeysTask::List, master: words.name(words.optional(0))? }),
         "keys.orphans" => Request::Keys(Keys { task: KeysTask::Orphans, master: words.name(words.optional(0))? }),
@@ -100,6 +103,18 @@ pub fn meant(given: &Given, terminal: &mut Terminal) -> Result<Request, Exit> {
         }
         "start" => Request::Switch(Switch { which: words.which(0)?, to: SwitchTo::On }),
         "stop" => Request::Switch(Switch { which: words.which(0)?, to: SwitchTo::Off }),
+        "runs" => Request::Run(RunTask::List { all: given.flag("all") }),
+        "run.show" => Request::Run(RunTask::Show { run: words.required(0)?, stack: words.name(words.optional(1))? }),
+        "run.watch" => Request::Run(RunTask::Watch(words.required(0)?)),
+        "run.report" => {
+            let (run, to) = (words.required(0)?, words.optional(1).unwrap_or_else(|| ".".into()).into());
+            Request::Run(RunTask::Report { run, to })
+        }
+        "run.resume" => Request::Resume(words.required(0)?),
+        "master.rollback" => {
+            let (run, stack) = (words.required(0)?, words.name(words.optional(1))?);
+            Request::Rollback(Rollback { run, stack, how: words.how_to_remaster() })
+        }
         "buildvars.read" => Request::BuildVars(words.required(0)?, BuildVarsTask::Read),
         "buildvars.valid" => Request::BuildVars(words.required(0)?, BuildVarsTask::Valid),
         "buildvars.refresh" => Request::BuildVars(words.required(0)?, BuildVarsTask::Refresh),
@@ -178,10 +193,11 @@ impl Words<'_> {
     }
 
     fn remaster(&mut self, scope: Scope, master_at: usize) -> Result<Remaster, Exit> {
-        Ok(Remaster {
-            scope,
-            master: self.required(master_at)?,
-            address: self.address()?,
+        Ok(Remaster { scope, master: self.required(master_at)?, address: self.address()?, how: self.how_to_remaster() })
+    }
+
+    fn how_to_remaster(&self) -> How {
+        How {
             stopped: self.choice("stopped"),
             highstate: self.choice("highstate"),
             jobs: self.given.option("jobs").and_then(|jobs| jobs.parse().ok()),
@@ -196,7 +212,7 @@ impl Words<'_> {
             },
             allow_unshared: self.given.flag("allow-unshared"),
             plan_only: self.given.flag("plan"),
-        })
+        }
     }
 
     fn seconds(&self, option: &str) -> Option<Duration> {
@@ -252,8 +268,9 @@ mod tests {
         ];
         let first = request(forms[0], None).unwrap();
         let Request::Remaster(remaster) = &first else { panic!("{first:?}") };
-        assert_eq!((remaster.stopped, remaster.highstate, remaster.jobs), (Some(Stopped::Skip), Some(HighstateMode::None), Some(4)));
-        assert!(remaster.allow_unshared && !remaster.plan_only);
+        let how = &remaster.how;
+        assert_eq!((how.stopped, how.highstate, how.jobs), (Some(Stopped::Skip), Some(HighstateMode::None), Some(4)));
+        assert!(how.allow_unshared && !how.plan_only);
         for form in forms {
             assert_eq!(request(form, None).as_ref(), Ok(&first), "{form}");
         }

@@ -48,6 +48,12 @@ pub enum Request {
     Ssh(Ssh),
     /// Switch a stack on or off.
     Switch(Switch),
+    /// Something about what was run before.
+    Run(RunTask),
+    /// Finish a run that was cut short: this one, as typed.
+    Resume(String),
+    /// Move back what a run has moved.
+    Rollback(Rollback),
     /// Something about a stack's build vars.
     BuildVars(StackName, BuildVarsTask),
     /// Something about a stack's context.
@@ -122,6 +128,8 @@ pub struct UpdateMaster {
     pub master: Option<StackName>,
     /// Whether anything is changed.
     pub mode: Mode,
+    /// Whether it is started where it is stopped.
+    pub autostart: bool,
     /// Whether every orphaned key may go, however many there are.
     pub yes: bool,
 }
@@ -245,7 +253,7 @@ pub struct Share {
     pub commit: bool,
 }
 
-/// What to re-master, and how; what is `None` is for the settings to say.
+/// What to re-master, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remaster {
     /// Which stacks.
@@ -254,6 +262,13 @@ pub struct Remaster {
     pub master: StackName,
     /// The address, where it is not the master's private one.
     pub address: Option<MasterAddress>,
+    /// How.
+    pub how: How,
+}
+
+/// How to re-master; what is `None` is for the settings to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct How {
     /// Stopped nodes.
     pub stopped: Option<Stopped>,
     /// The highstate.
@@ -270,6 +285,43 @@ pub struct Remaster {
     pub allow_unshared: bool,
     /// Whether to stop once the plan is shown.
     pub plan_only: bool,
+}
+
+/// What to tell of runs. A run is given by its name, a beginning or an end of it, or as `last`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunTask {
+    /// List them.
+    List {
+        /// And not only the newest.
+        all: bool,
+    },
+    /// Show what was recorded of one.
+    Show {
+        /// Which.
+        run: String,
+        /// Every step of this stack.
+        stack: Option<StackName>,
+    },
+    /// Show one while it goes on.
+    Watch(String),
+    /// Write the page of one.
+    Report {
+        /// Which.
+        run: String,
+        /// A folder here, or the page's file.
+        to: PathBuf,
+    },
+}
+
+/// Which run to undo, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rollback {
+    /// Which, as typed.
+    pub run: String,
+    /// Only this stack.
+    pub stack: Option<StackName>,
+    /// How its stacks are moved.
+    pub how: How,
 }
 
 /// What to do about build vars.

@@ -7,6 +7,8 @@ pub enum Kind {
     Flag,
     /// A number from 1 on.
     Count,
+    /// A number from 0 on.
+    Number,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// Any text; what to call it in help.
@@ -165,6 +167,8 @@ const BOOTSTRAP: Opt = Opt {
     default: "no",
     about: "log in as users.bootstrap, not as users.deploy: on a machine that no highstate has run on yet",
 };
+const AUTOSTART: Opt =
+    Opt { name: "autostart", kind: Kind::Flag, default: "no", about: "start stopped nodes first, and leave them running" };
 const CONCURRENCY: Opt = Opt {
     name: "concurrency",
     kind: Kind::Choice(&["serial", "parallel"]),
@@ -198,6 +202,15 @@ pub const GLOBAL: &[Opt] = &[
     Opt { name: "no-color", kind: Kind::Flag, default: "NO_COLOR", about: "no colour" },
 ];
 
+const RUN: Positional = Positional {
+    name: "run",
+    shows: "RUN",
+    about: "a run that `runs` lists; the beginning or the end of its name is enough, and `last` is the last one",
+    example: "last",
+    required: true,
+};
+
+const ROLLBACK_OPTIONS: &[Opt] = &[JOBS, STOPPED, HIGHSTATE, REHEARSE, REVERT, JOIN_TIMEOUT, WATCHDOG, ALLOW_UNSHARED];
 const REMASTER_OPTIONS: &[Opt] = &[PLAN, JOBS, STOPPED, HIGHSTATE, REHEARSE, REVERT, JOIN_TIMEOUT, WATCHDOG, ALLOW_UNSHARED, ADDRESS];
 
 /// Every task, in the order of the list.
@@ -264,6 +277,58 @@ pub const TASKS: &[Task] = &[
         options: REMASTER_OPTIONS,
     },
     Task {
+        name: "master.rollback",
+        about: "move back to where they were the stacks that a run has moved",
+        more: "Each stack is re-mastered to the master it had before that run, by the run's own record; what was put back or was never \
+               switched is left alone. It is a run like any other: it can be interrupted, resumed, and rolled back.",
+        positionals: &[RUN, Positional { required: false, about: "only this stack", ..STACK }],
+        options: ROLLBACK_OPTIONS,
+    },
+    Task {
+        name: "runs",
+        about: "list what was run, the newest last: when, how long, how it ended, or that it goes on or was cut short",
+        more: "",
+        positionals: &[],
+        options: &[Opt { name: "all", kind: Kind::Flag, default: "no", about: "not only the newest 20" }],
+    },
+    Task {
+        name: "run.show",
+        about: "show what was recorded of a run: its stacks, what failed, and what nobody knows the end of",
+        more: "With a stack, each of its steps, and how long it took.",
+        positionals: &[RUN, Positional { required: false, about: "every step of this stack", ..STACK }],
+        options: &[],
+    },
+    Task {
+        name: "run.watch",
+        about: "show a run while it goes on, as who began it sees it; ends with its exit code",
+        more: "Ctrl-C ends the watching, and not the run.",
+        positionals: &[RUN],
+        options: &[],
+    },
+    Task {
+        name: "run.report",
+        about: "write what was recorded of a run as one HTML page: a time line, what to look at, every stack",
+        more: "The page needs nothing but a browser. It names stacks, addresses and reasons, and has no secrets.",
+        positionals: &[
+            RUN,
+            Positional {
+                name: "file",
+                shows: "FILE",
+                about: "the page's file, or a folder for RUN.html",
+                example: "run.html",
+                required: false,
+            },
+        ],
+        options: &[],
+    },
+    Task {
+        name: "run.resume",
+        about: "finish a run that was cut short, or has failures: the same as was typed then",
+        more: "What is done is left alone: the nodes are asked, not the record.",
+        positionals: &[RUN],
+        options: &[],
+    },
+    Task {
         name: "master.doctor",
         about: "say whether a master is fit to take over: a line a check, ok, warning or no, with what to do",
         more: "Whether its salt-master answers, it can read the private repository, the configuration and every formula, has states, renders \
@@ -285,7 +350,7 @@ pub const TASKS: &[Task] = &[
                 default: "no",
                 about: "destroy it, where it has been stopped for the days of grace; asks for its name",
             },
-            Opt { name: "grace", kind: Kind::Count, default: "7", about: "how many days it has to have been stopped by then" },
+            Opt { name: "grace", kind: Kind::Number, default: "7", about: "how many days it has to have been stopped by then" },
         ],
     },
     Task {
@@ -295,7 +360,7 @@ pub const TASKS: &[Task] = &[
                alive, and so is one with a context. An empty answer from EC2 removes nothing; more than the share that settings.yaml allows \
                (`orphans`, in percent) needs --yes. keys.restore puts a removed key back.",
         positionals: &[MASTER],
-        options: &[DRY_RUN],
+        options: &[DRY_RUN, AUTOSTART],
     },
     Task {
         name: "launch",
@@ -315,11 +380,7 @@ pub const TASKS: &[Task] = &[
         more: "The master's address comes from a node's build vars and from nowhere else: an update moves no minion. Salt is never downgraded, \
                and no minion gets a newer one than its master has. The minion is restarted only if something changed.",
         positionals: &[STACK],
-        options: &[
-            DRY_RUN,
-            CONCURRENCY,
-            Opt { name: "autostart", kind: Kind::Flag, default: "no", about: "start stopped nodes first, and leave them running" },
-        ],
+        options: &[DRY_RUN, CONCURRENCY, AUTOSTART],
     },
     Task {
         name: "destroy",

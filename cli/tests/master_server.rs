@@ -87,8 +87,45 @@ fn a_master_is_launched_let_in_updated_replaced_and_retired() {
     assert_eq!(bldr.run("master.retire:master-server--a --yes").code, 0);
     let kept = bldr.run("master.retire:master-server--a,terminate=yes --yes");
     assert!(kept.code == 3 && kept.err.contains("has been stopped for 0 days, and its grace is 7"), "{kept:?}");
+    let now = bldr.ask("master.retire:master-server--a,terminate=yes,grace=0 --yes");
+    assert!(now.code == 0 || now.err.contains("there is nothing of master-server--a in"), "no grace: {now:?}");
     let refused = bldr.run(&format!("destroy:{OLDEST} --yes"));
     assert!(refused.code == 3 && refused.out.contains("harbor--pr-200"), "minions use it: {refused:?}");
+}
+
+#[test]
+fn a_master_that_was_never_finished_goes_although_others_cannot_be_asked() {
+    let bldr = Bldr::new();
+    assert_eq!(bldr.run("launch:master-server,prod").code, 1, "it is locked out");
+    let gone = bldr.ask("destroy:master-server--prod --yes");
+    assert_eq!(outcome(&gone, PROD), (0, "destroyed".into()), "{gone:?}");
+    let kept = bldr.run("destroy:master-server--b --yes");
+    assert!(kept.code == 3 && kept.out.contains("not known"), "{kept:?}");
+}
+
+#[test]
+fn ctrl_c_ends_the_wait_for_a_machine_and_the_same_again_goes_on() {
+    let bldr = Bldr::new();
+    assert_eq!(bldr.run("stacks").code, 0);
+    let mut launch = std::process::Command::new(env!("CARGO_BIN_EXE_bldr"))
+        .current_dir(bldr.path(""))
+        .args(["launch:harbor,pr-200", "--output", "json"])
+        .env("BLDR_SANDBOX_PACE", "900")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(launch.stdout.take().unwrap()));
+    let waiting = |line: &str| line.contains("step_started") && line.contains("first_start");
+    assert!(lines.any(|line| line.is_ok_and(|line| waiting(&line))));
+    assert!(std::process::Command::new("kill").args(["-INT", &launch.id().to_string()]).status().unwrap().success());
+    let last: Value = serde_json::from_str(&lines.last().unwrap().unwrap()).unwrap();
+    let ended = launch.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!((ended.status.code(), &last["outcomes"]["harbor--pr-200"]), (Some(130), &json!("interrupted")), "{last} {told}");
+    assert!(told.contains("the same command goes on from there; once more stops at once"), "{told}");
+    assert!(told.contains("run the same again to go on: what is done is left alone") && !told.contains("causes"), "{told}");
+    launched(&bldr, "harbor", "pr-200");
 }
 
 #[test]
@@ -124,6 +161,20 @@ fn what_cannot_be_launched_is_refused_before_anything_is_made() {
     assert_eq!(bldr.run("stop:master-server--b --yes").code, 0);
     says("launch:harbor,pr-1", 3, "its master master-server--b does not run");
     assert_eq!(bldr.run("start:master-server--b").code, 0);
+    let file = ".bldr/sandbox/project.yaml";
+    let projects = bldr.read(file);
+    bldr.write(file, &projects.replace("salt: '3008.3'", "salt: '3009.1'"));
+    for line in ["launch:harbor,pr-1", "launch:harbor,pr-1 --plan"] {
+        says(line, 3, "harbor--pr-1: its context wants Salt 3009.1 and its master has 3008.3");
+    }
+    bldr.write(file, &projects.replace("salt: '3008.3'", "salt: null"));
+    for line in ["launch:harbor,pr-1", "launch:harbor,pr-1 --plan", "launch:master-server,new --plan"] {
+        says(line, 3, "nothing was made; `salt` in the project file says which it shall have");
+    }
+    bldr.write(file, &projects.replace("private-repo:", "other-repo:"));
+    says("launch:master-server,new --plan", 3, "project 'master-server' names no `private-repo`");
+    says("launch:master-server,new", 3, "project 'master-server' names no `private-repo`");
+    bldr.write(file, &projects);
     assert_eq!(bldr.run("stacks").out, before);
     says("destroy:harbor--pr-1 --yes", 3, "there is no harbor--pr-1");
     says("destroy:harbor--ci", 3, "nobody here to say so");
@@ -137,6 +188,22 @@ fn a_plan_shows_what_would_be_made_and_makes_nothing() {
     assert_eq!(plan.code, 0);
     insta::assert_snapshot!(plan.out);
     assert!(!bldr.path(".cfn/contexts/harbor--prod2.json").exists() && !bldr.path(".cfn/keypairs").exists());
+}
+
+#[test]
+fn an_alternate_that_names_a_master_of_its_own_is_launched_and_stays_there() {
+    let bldr = Bldr::new();
+    assert_eq!(bldr.run("stacks").code, 0);
+    let file = ".bldr/sandbox/project.yaml";
+    let projects = bldr.read(file);
+    let own = projects.replace("type: m7i.large\n", "type: m7i.large\n                master_ip: 10.0.0.10\n");
+    assert_ne!(own, projects);
+    bldr.write(file, &own);
+    let plan = bldr.ask("launch:harbor,pr-1,large --plan").object();
+    assert_eq!((&plan["master"], &plan["salt"]), (&"10.0.0.10".into(), &"3008.3".into()), "{plan}");
+    assert_eq!(outcome(&bldr.ask("launch:harbor,pr-1,large"), "harbor--pr-1"), (0, "launched".into()));
+    let status = bldr.ask("master.status:harbor--pr-1").object();
+    assert_eq!((&status["nodes"][0]["master"], &status["nodes"][0]["verdict"]), (&"master-server--a".into(), &"on_it".into()), "{status}");
 }
 
 #[test]
@@ -162,5 +229,12 @@ fn stopped_nodes_are_started_only_where_that_is_said() {
         refused.code == 1 && refused.out.contains("it is stopped (nothing was changed on it); `bldr start:lantern--demo` starts it"),
         "{refused:?}"
     );
+    let dry = bldr.run("update:lantern--demo,dry_run=yes,autostart=yes");
+    assert!(dry.code == 1 && dry.out.contains("a dry run starts nothing; `bldr start:lantern--demo` does"), "{dry:?}");
+    assert_eq!(bldr.run("stop:master-server--b --yes").code, 0);
+    let refused = bldr.run("master.update:master-server--b");
+    assert!(refused.code == 1 && refused.out.contains("and so does autostart=yes"), "{refused:?}");
+    let started = bldr.run("master.update:master-server--b,autostart=yes --yes");
+    assert!(started.err.contains("master-server--b--1: started"), "{started:?}");
     assert_eq!(outcome(&bldr.ask("update:lantern--demo,autostart=yes"), "lantern--demo"), (0, "updated".into()));
 }

@@ -39,6 +39,32 @@ fn masters_are_listed_in_order_with_the_reason() {
         (&json!("10.0.0.10"), &json!(15), &json!("running"))
     );
     assert!(ran.err.contains("warning: there are 2 masters (master-server--a, master-server--b); master-server--a is preferred"));
+    assert_eq!((&masters[0]["named"], &masters[1]["named"]), (&json!(false), &json!(true)));
+    assert!(ran.err.contains("warning: the project files name master-server--b, so that is where new minions go"), "{ran:?}");
+    let shown = bldr.run("master.list").out;
+    assert!(shown.lines().last().unwrap().ends_with("no; the project files name it"), "{shown}");
+}
+
+#[test]
+fn the_preferred_master_is_the_one_that_is_named_else_pinned_else_first() {
+    let bldr = Bldr::new();
+    let preferred = |line: &str| bldr.ask(line).object()["masters"][0]["preferred"] == json!(true);
+    let note = |master: &str| format!("this is about {master}, the preferred master; the project files name master-server--b");
+    assert!(preferred("master.list"));
+    let first = bldr.ask("master.update");
+    assert_eq!(first.json().last().unwrap()["outcomes"], json!({"master-server--a": "updated"}), "{first:?}");
+    assert!(first.err.contains(&note("master-server--a")), "{first:?}");
+    assert!(bldr.ask("master.doctor").err.contains(&note("master-server--a")));
+    let explicit = bldr.ask("master.update:master-server--b");
+    assert_eq!(explicit.json().last().unwrap()["outcomes"], json!({"master-server--b": "updated"}), "{explicit:?}");
+    assert!(!explicit.err.contains("preferred"), "{explicit:?}");
+    bldr.write("settings.yaml", "cloud: sandbox\nmaster: master-server--b\n");
+    assert!(!preferred("master.list"));
+    let pinned = bldr.ask("master.update");
+    assert_eq!(pinned.json().last().unwrap()["outcomes"], json!({"master-server--b": "updated"}), "{pinned:?}");
+    assert!(!pinned.err.contains("the preferred master"), "{pinned:?}");
+    let explicit = bldr.ask("master.update:master-server--a");
+    assert_eq!(explicit.json().last().unwrap()["outcomes"], json!({"master-server--a": "updated"}), "over the pin: {explicit:?}");
 }
 
 #[test]

@@ -75,6 +75,11 @@ impl Context {
         }
     }
 
+    /// The alternate it was made from, where it says so (`alt-config`).
+    pub fn alternate(&self) -> Option<String> {
+        self.0.get("alt-config").and_then(Value::as_string)
+    }
+
     /// The JSON object.
     pub fn as_object(&self) -> &Object {
         &self.0
@@ -132,7 +137,7 @@ impl Context {
         masters.extend(legacy.map(|ec2| named(Some(ec2))));
         masters.extend(self.at(AWS_EC2).filter(|ec2| ec2.get(MASTER).is_some()).map(|ec2| named(Some(ec2))));
         masters.dedup();
-        Ok(ContextFacts::Mastered { masters })
+        Ok(ContextFacts::Mastered { masters, alternate: self.alternate().map(Into::into) })
     }
 
     fn at(&self, path: &[&str]) -> Option<&Object> {
@@ -158,6 +163,6 @@ impl From<Object> for Context {
 impl ContextFacts {
     /// Whether every place names this master.
     pub fn names_only(&self, master: &MasterAddress) -> bool {
-        matches!(self, Self::Mastered { masters } if masters.iter().all(|m| **m == *master.as_str()))
+        matches!(self, Self::Mastered { masters, .. } if masters.iter().all(|m| **m == *master.as_str()))
     }
 }

@@ -188,6 +188,9 @@ pub enum Event {
     StackStarted {
         /// Which.
         stack: StackName,
+        /// The address of the master it has, where it is to get another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        was: Option<MasterAddress>,
     },
     /// A step begins.
     StepStarted {
@@ -198,6 +201,17 @@ pub enum Event {
         node: Option<NodeName>,
         /// What is done.
         action: Action,
+    },
+    /// A state of a highstate begins. Shown while it goes on, and not recorded.
+    StateBegun {
+        /// The stack.
+        stack: StackName,
+        /// The node.
+        node: NodeName,
+        /// How many began with this one.
+        number: usize,
+        /// Its function, and its name where that can be no secret: `file.managed /etc/motd`.
+        state: String,
     },
     /// A step ended well.
     StepFinished {

@@ -362,6 +362,8 @@ pub struct Node {
     pub state: InstanceState,
     /// Its address inside the VPC; a master's minions know it by this one.
     pub private: Option<HostAddress>,
+    /// Its address on the internet, where it has one at the moment.
+    pub public: Option<HostAddress>,
     /// Where to connect to: see [`crate::survey::AddressPolicy`].
     pub reach: Option<HostAddress>,
     /// When it was last started.
@@ -380,6 +382,14 @@ impl Node {
     pub fn host(&self) -> Option<Host> {
         self.reach.clone().map(|address| Host { node: self.name.clone(), address })
     }
+    /// Every address it is known by.
+    pub fn addresses(&self) -> impl Iterator<Item = &HostAddress> {
+        [&self.private, &self.public, &self.reach].into_iter().flatten()
+    }
+    /// Whether this is one of its addresses.
+    pub fn is_at(&self, address: &str) -> bool {
+        self.addresses().any(|own| own.as_str() == address)
+    }
 }
 
 /// What a context says that a plan needs. The context itself stays in its store.
@@ -389,6 +399,8 @@ pub enum ContextFacts {
     Mastered {
         /// Every address written in it, each once; empty where it names none.
         masters: Vec<Box<str>>,
+        /// The alternate it was made from, where it says so.
+        alternate: Option<Box<str>>,
     },
     /// It is masterless.
     Masterless,
@@ -408,6 +420,13 @@ pub struct Stack {
 }
 
 impl Stack {
+    /// The alternate it was made from, where its context was read and says so.
+    pub fn alternate(&self) -> Option<&str> {
+        match &self.context {
+            Reading::Read(ContextFacts::Mastered { alternate, .. }) => alternate.as_deref(),
+            _ => None,
+        }
+    }
     /// Its first node that runs.
     pub fn running(&self) -> Option<&Node> {
         self.nodes.iter().find(|node| node.state == InstanceState::Running)
@@ -425,6 +444,8 @@ pub struct Fleet {
     pub region: String,
     /// Every stack that has an instance there or a context, masters included.
     pub stacks: BTreeMap<StackName, Stack>,
+    /// How many contexts the store has: none at all is a wrong store rather than a fleet without.
+    pub contexts: usize,
     /// Instances whose tag is no stack name: the tag, and why not.
     pub unnamed: Vec<(String, String)>,
     /// What the running masters that were asked say of themselves.
@@ -443,9 +464,8 @@ impl Fleet {
         let pinned = masters.iter().copied().find(|master| Some(&master.name) == pin);
         pinned.or(masters.first().copied())
     }
-    /// The master that has this address: a private one, or the one it is reached by.
+    /// The master that has this address, among others.
     pub fn master_at(&self, address: &str) -> Option<&Stack> {
-        let has = |node: &Node| [&node.private, &node.reach].into_iter().flatten().any(|own| own.as_str() == address);
-        self.masters().into_iter().find(|master| master.nodes.iter().any(has))
+        self.masters().into_iter().find(|master| master.nodes.iter().any(|node| node.is_at(address)))
     }
 }

@@ -211,6 +211,13 @@ impl Value {
             Self::Object(_) => "a map",
         }
     }
+    /// What kind of thing it is; a number, which is no secret, is shown.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Int(_) | Self::Float(_) => format!("the number {self}"),
+            other => other.kind().into(),
+        }
+    }
     /// The value at a path of keys.
     pub fn at(&self, path: &[&str]) -> Option<&Value> {
         path.iter().try_fold(self, |value, key| value.as_object()?.get(key))

@@ -3,6 +3,7 @@
 //! Formulas read all of this from the build vars, so every stack has the same keys in the same order; what a project
 //! does not say of itself is there as null, false or empty.
 
+mod fit;
 mod machines;
 mod make;
 mod plan;
@@ -17,14 +18,18 @@ use crate::{
     name::{ProjectName, StackName},
     project::Projects,
 };
+pub use fit::ItsMaster;
 pub use machines::{MachineSpec, OpenPort, Protocol};
 pub use make::{Ports, launch};
 pub use plan::{LaunchPlan, Refusal, There, plan, user_data};
 pub use unmake::{Destruction, destroy};
 
 const MASTER: &str = "master_ip";
+/// EC2 takes 255 characters as the name of a key pair and of a security group, and 256 in a tag; names of nodes and of files are longer
+/// than those of their stacks by up to 15.
+const LONGEST_NAME: usize = 240;
 
-/// Why a stack cannot be launched from what the project files say. Names the project and the key, never a value.
+/// Why a stack cannot be launched from what the project files say. Names the project and the key, and no value but numbers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LaunchError {
     /// No project file has it.
@@ -65,8 +70,16 @@ pub enum LaunchError {
         key: String,
         /// What it ought to be.
         wanted: &'static str,
-        /// What kind of thing it is.
-        found: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// Its name is longer than anything has room for.
+    #[error("the name '{stack}' has {length} characters, and {LONGEST_NAME} is the most that EC2 and files have room for")]
+    LongName {
+        /// The stack.
+        stack: StackName,
+        /// How many it has.
+        length: usize,
     },
     /// Every node is suppressed: a stack of no machines.
     #[error("project '{project}': '{key}' leaves no node of {size}")]
@@ -180,6 +193,10 @@ impl<'a> Launch<'a> {
     }
 
     fn part(&self) -> Result<Part<'a>, LaunchError> {
+        let length = self.stack.as_str().len();
+        if length > LONGEST_NAME {
+            return Err(LaunchError::LongName { stack: self.stack.clone(), length });
+        }
         let project = self.stack.project();
         let Some(data) = self.projects.get(&project) else { return Err(LaunchError::NoProject(project)) };
         if !self.projects.is_ec2(&project) {
@@ -199,7 +216,7 @@ impl<'a> Launch<'a> {
         let aws = aws.unwrap_or(&Value::Null);
         let Some(map) = aws.as_object() else {
             let key = alternate.map_or_else(|| "aws".into(), |name| format!("aws-alt.{name}"));
-            return Err(LaunchError::Shape { project, key, wanted: "a map", found: aws.kind() });
+            return Err(LaunchError::Shape { project, key, wanted: "a map", found: aws.shown() });
         };
         let mut part = Part { project, data, alternate, aws: map, ec2: Object::default() };
         part.ec2 = self.ec2(&part)?;
@@ -212,19 +229,19 @@ impl<'a> Launch<'a> {
             Some(Value::Object(ec2)) => ec2.clone(),
             Some(Value::Bool(true)) => Object::default(),
             None | Some(Value::Bool(false)) => return Err(LaunchError::NoEc2 { project: part.project.clone(), key: part.key("ec2") }),
-            Some(other) => return Err(part.wrong("ec2", "a map or a boolean", other.kind())),
+            Some(other) => return Err(part.wrong("ec2", "a map or a boolean", other.shown())),
         };
         let masterless = match said(&ec2, "masterless") {
             None => false,
             Some(Value::Bool(masterless)) => *masterless,
-            Some(other) => return Err(part.wrong("ec2.masterless", "a boolean", other.kind())),
+            Some(other) => return Err(part.wrong("ec2.masterless", "a boolean", other.shown())),
         };
         if masterless {
             ec2.remove(MASTER);
         } else if let Some(master) = self.master {
             ec2.set(MASTER, master.as_str());
         } else if said(&ec2, MASTER).is_none()
-            && let Some(shared) = self.projects.shared_master(self.stack)
+            && let Some(shared) = self.projects.shared_master(self.stack, part.alternate)
         {
             ec2.set(MASTER, shared.as_str());
         }
@@ -241,8 +258,8 @@ impl Part<'_> {
         self.alternate.map_or_else(|| format!("aws.{below}"), |name| format!("aws-alt.{name}.{below}"))
     }
 
-    fn wrong(&self, below: &str, wanted: &'static str, found: &'static str) -> LaunchError {
-        LaunchError::Shape { project: self.project.clone(), key: self.key(below), wanted, found }
+    fn wrong(&self, below: &str, wanted: &'static str, found: impl Into<String>) -> LaunchError {
+        LaunchError::Shape { project: self.project.clone(), key: self.key(below), wanted, found: found.into() }
     }
 }
 

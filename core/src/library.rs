@@ -1,7 +1,7 @@
 //! Which repositories does a master work from, where does it keep them, and which of their folders does Salt read?
 
 use crate::{
-    name::StackName,
+    name::{ProjectName, StackName},
     ports::Library,
     project::{ProjectError, Projects},
 };
@@ -34,6 +34,17 @@ pub enum Misplaced {
     /// Another one is kept there.
     #[error("two formulas are named '{0}'")]
     Twice(String),
+}
+
+/// A library that no master could work with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// A formula has no folder of its own.
+    #[error(transparent)]
+    Misplaced(#[from] Misplaced),
+    /// There is no private repository.
+    #[error("project '{0}' names no `private-repo`, and a master has its template there")]
+    NoPrivate(ProjectName),
 }
 
 /// The name of a formula: the last part of its address without `.git` and `-formula`. `None` where that is no folder's name.
@@ -91,6 +102,15 @@ impl Library {
         Ok(shelves)
     }
 
+    /// Whether a master could work with it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn fit_for(&self, master: &StackName) -> Result<(), Unfit> {
+        self.shelves()?;
+        self.private.as_ref().map(drop).ok_or_else(|| Unfit::NoPrivate(master.project()))
+    }
+
     /// What `file_roots.base` of its master is to be.
     pub fn file_roots(&self) -> Vec<String> {
         let names: Vec<_> = self.formulas.iter().filter_map(|url| formula_name(url)).collect();
@@ -121,6 +141,16 @@ mod tests {
         let library = Library::of(&projects, &"master-server--a".parse().unwrap(), &[]).unwrap();
         assert_eq!(library.private.as_deref(), Some("git@p"));
         assert_eq!(library.repositories(), ["git@p", "https://c", "https://a", "https://b"]);
+    }
+
+    #[test]
+    fn no_master_works_without_a_private_repository() {
+        let master = "master-server--a".parse().unwrap();
+        let mut library = Library { private: Some("git@p".into()), ..Library::default() };
+        assert_eq!(library.fit_for(&master), Ok(()));
+        library.formulas = vec!["a/.git".into()];
+        assert_eq!(library.fit_for(&master), Err(Unfit::Misplaced(Misplaced::Nameless)));
+        assert_eq!(Library::default().fit_for(&master), Err(Unfit::NoPrivate(master.project())));
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub enum Unsafe {
         /// The region that was listed.
         region: String,
     },
+    /// No stack has a context: it is the store of something else that was read.
+    #[error("the context store has no context at all: every stack without an instance here would be taken for one that is no more")]
+    NoContexts,
     /// There are suspiciously many.
     #[error("{orphans} of {held} minions would lose their key, more than {percent} %")]
     TooMany {
@@ -58,11 +61,11 @@ pub fn orphans<'a>(keys: &'a HeldKeys, fleet: &'a Fleet) -> impl Iterator<Item =
     keys.iter().filter(|key| belongs(key, fleet) == Belongs::ToNobody)
 }
 
-/// Whether these orphans may be removed without a question: not where the fleet looks empty, and not more than so many of a
-/// hundred; one alone always may.
+/// Whether these orphans may be removed without a question: not where the fleet or the store looks empty, and not more than so
+/// many of a hundred; one alone always may.
 ///
 /// # Errors
-/// Why not. [`Unsafe::TooMany`] is for the operator to decide; [`Unsafe::NoFleet`] is not.
+/// Why not. [`Unsafe::TooMany`] is for the operator to decide; the others are not.
 pub fn removable(keys: &HeldKeys, fleet: &Fleet, percent: u32) -> Result<(), Unsafe> {
     let ids = |keys: &mut dyn Iterator<Item = &HeldKey>| keys.map(|key| key.id.clone()).collect::<BTreeSet<_>>().len();
     let (orphans, held) = (ids(&mut orphans(keys, fleet)), ids(&mut keys.iter()));
@@ -72,6 +75,9 @@ pub fn removable(keys: &HeldKeys, fleet: &Fleet, percent: u32) -> Result<(), Uns
     if !fleet.stacks.values().any(|stack| !stack.name.is_master() && !stack.nodes.is_empty()) {
         return Err(Unsafe::NoFleet { region: fleet.region.clone() });
     }
+    if fleet.contexts == 0 {
+        return Err(Unsafe::NoContexts);
+    }
     let too_many = (orphans > 1 || percent == 0) && (orphans as u128) * 100 > (held as u128) * u128::from(percent);
     if too_many { Err(Unsafe::TooMany { orphans, held, percent }) } else { Ok(()) }
 }
@@ -80,6 +86,7 @@ pub fn removable(keys: &HeldKeys, fleet: &Fleet, percent: u32) -> Result<(), Uns
 mod tests {
     use super::*;
     use crate::fleet::{ContextFacts, Ec2Id, InstanceState, KeyFingerprint, KeyState, Node, Reading, Stack, Timestamp};
+    use std::collections::BTreeMap;
 
     fn key(id: &str) -> HeldKey {
         HeldKey { id: id.into(), state: KeyState::Accepted, key: KeyFingerprint::of_body(id) }
@@ -93,6 +100,7 @@ mod tests {
                 id: Ec2Id("i-1".into()),
                 state,
                 private: None,
+                public: None,
                 reach: None,
                 launched: Timestamp(0),
                 evidence: Reading::NotAsked,
@@ -102,7 +110,8 @@ mod tests {
             let nodes = state.map(node).into_iter().collect();
             (name.clone(), Stack { name, nodes, context: Reading::Read(ContextFacts::NoEc2) })
         };
-        Fleet { region: "eu-west-3".into(), stacks: stacks.iter().map(stack).collect(), ..Fleet::default() }
+        let stacks: BTreeMap<_, _> = stacks.iter().map(stack).collect();
+        Fleet { region: "eu-west-3".into(), contexts: stacks.len(), stacks, ..Fleet::default() }
     }
 
     #[test]
@@ -140,6 +149,8 @@ mod tests {
         let only_masters = fleet(&[("master-server--a", Some(InstanceState::Running))]);
         assert!(matches!(removable(&keys, &only_masters, 100), Err(Unsafe::NoFleet { .. })));
         assert_eq!(removable(&HeldKeys::default(), &fleet(&[]), 20), Ok(()), "nothing is to be removed");
+        let elsewhere = Fleet { contexts: 0, ..fleet(&stacks[1..]) };
+        assert_eq!(removable(&keys, &elsewhere, 100), Err(Unsafe::NoContexts), "the store of something else");
         let one: HeldKeys = [key("a--ci--1")].into_iter().collect();
         assert_eq!(removable(&one, &fleet(&stacks[1..]), 20), Ok(()), "one alone");
     }

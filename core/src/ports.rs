@@ -222,6 +222,10 @@ pub enum HighstateMode {
     None,
 }
 
+/// Who hears which states of a highstate begin: `file.managed /etc/motd`. Of one whose name may be a secret, such as a command line, only
+/// the function is told. Nobody has to listen.
+pub type States = futures::channel::mpsc::UnboundedSender<String>;
+
 /// How a highstate ended. Only names of states, never their content.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Highstate {
@@ -275,8 +279,8 @@ pub trait Minions: Send + Sync {
     /// is gone afterwards. That master must have accepted the minion's key.
     async fn rehearse(&self, host: &Host, address: &MasterAddress, key: &PublicKey) -> PortResult<Highstate>;
     /// Runs the highstate and takes the mark "highstate due" away if it was applied and succeeded. A highstate that fails is an
-    /// answer, not an error; an error means that it is not known how it ended.
-    async fn highstate(&self, host: &Host, mode: HighstateMode) -> PortResult<Highstate>;
+    /// answer, not an error; an error means that it is not known how it ended. `begun` hears of each state as it begins.
+    async fn highstate(&self, host: &Host, mode: HighstateMode, begun: States) -> PortResult<Highstate>;
     /// Says that this node will not be needed again soon: connections may be closed. Never fails.
     async fn release(&self, host: &Host);
 }
@@ -380,7 +384,8 @@ pub struct Refreshed {
 #[async_trait]
 pub trait Setup: Send + Sync {
     /// Waits until the machine lets us in and has done what it was told at its first start (cloud-init). `Unreachable` where it
-    /// has not within that time, `Refused` where its first start went wrong, with what it says.
+    /// has not within that time, `Refused` where its first start went wrong, with what it says. Whoever waits may leave: the machine
+    /// goes on by itself.
     async fn first_start(&self, host: &Host, within: Duration) -> PortResult<()>;
     /// Installs Salt; whether that is wise is for the caller to say. `NotNeeded` where this version is there with all programs of
     /// the role. Starts nothing: it has no configuration yet. `Refused` where the packages are not to be had, with what the installer says.
@@ -408,8 +413,8 @@ pub trait KeyPairs: Send + Sync {
     /// The public half, made with the private half where there is none. The private half is for the operator alone, and is never
     /// shown. `Malformed` where what is kept is no private key.
     async fn of(&self, stack: &StackName) -> PortResult<(SshPublicKey, Change)>;
-    /// Removes both halves. `NotNeeded` where there is none.
-    async fn remove(&self, stack: &StackName) -> PortResult<Change>;
+    /// Removes both halves, and says where they were, as the operator would look it up; `None` where there is none.
+    async fn remove(&self, stack: &StackName) -> PortResult<Option<String>>;
 }
 
 /// The private half of a key pair as it is kept: a text that is for the operator alone, and never shown.
@@ -431,6 +436,8 @@ pub trait KeySmith: Send + Sync {
 pub trait HostKeys: Send + Sync {
     /// Takes these keys for this machine's from now on, in place of all that were known for its address.
     async fn learn(&self, host: &Host, keys: &[SshPublicKey]) -> PortResult<()>;
+    /// Whether it is known by any key: it has been connected to, or its keys have been learnt.
+    async fn known(&self, host: &Host) -> PortResult<bool>;
     /// Forgets what was known for its address: another machine may get it. Nothing is fine.
     async fn forget(&self, host: &Host) -> PortResult<()>;
 }
@@ -618,6 +625,9 @@ pub struct Begun {
     pub alternate: Option<String>,
     /// When it began.
     pub at: Timestamp,
+    /// Whether that is not its launch but its destruction, of something that may have been finished.
+    #[serde(default)]
+    pub going: bool,
 }
 
 /// What is remembered of launches that were cut short: the same command carries on, where it would refuse a stack that exists.
@@ -714,11 +724,14 @@ pub trait Fence: Send + Sync {
 
 /// The person watching, or the program in their place.
 #[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
 pub trait Operator: Send + Sync {
     /// Something happened.
     fn notify(&self, record: &Record);
     /// Whether they asked to stop: no new stacks, finish those in flight.
     fn interrupted(&self) -> bool;
+    /// Comes back once they have asked to stop, if they ever do.
+    async fn interruption(&self);
 }
 
 /// Time.

@@ -20,7 +20,7 @@ const OPTIONAL: [&str; 5] = ["aws", "vagrant", "vagrant-alt", "aws-alt", "gcp-al
 /// Sections of the defaults' `aws` that a project's `aws` has only when it mentions them.
 const OPTIONAL_IN_AWS: [&str; 10] = ["rds", "ext", "elb", "alb", "cloudfront", "elasticache", "fastly", "eks", "docdb", "waf"];
 
-/// Why project files cannot be used. Names the file, the project and the key, never a value.
+/// Why project files cannot be used. Names the file, the project and the key, and no value but numbers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProjectError {
     /// The file is a list or a scalar.
@@ -29,7 +29,7 @@ pub enum ProjectError {
         /// The file, as the operator knows it.
         file: String,
         /// What it is instead.
-        found: &'static str,
+        found: String,
     },
     /// The file says something, but has no `defaults`.
     #[error("{0}: it has no 'defaults' section")]
@@ -42,7 +42,7 @@ pub enum ProjectError {
         /// The keys that lead there.
         place: String,
         /// What is there instead.
-        found: &'static str,
+        found: String,
     },
     /// A key of the file is no name of a project.
     #[error("{file}: {problem}")]
@@ -72,7 +72,7 @@ pub enum ProjectError {
         /// What it ought to be.
         wanted: &'static str,
         /// What it is.
-        found: &'static str,
+        found: String,
     },
 }
 
@@ -104,12 +104,12 @@ impl Projects {
         let root = match root {
             Value::Null => return Ok(Self::default()),
             Value::Object(root) => root,
-            other => return Err(ProjectError::NotAMap { file: name.into(), found: other.kind() }),
+            other => return Err(ProjectError::NotAMap { file: name.into(), found: other.shown() }),
         };
         let section = |place: &str, value: Option<&Value>| match value {
             Some(Value::Object(object)) => Ok(object.clone()),
             Some(Value::Null) => Ok(Object::default()),
-            Some(other) => Err(ProjectError::Section { file: name.into(), place: place.into(), found: other.kind() }),
+            Some(other) => Err(ProjectError::Section { file: name.into(), place: place.into(), found: other.shown() }),
             None => Err(ProjectError::NoDefaults(name.into())),
         };
         let defaults = section("defaults", root.get("defaults"))?;
@@ -186,7 +186,7 @@ impl Projects {
         let mut seen = HashSet::new();
         let mut formulas = Vec::new();
         for (project, data) in self.files.iter().flat_map(|file| file.order.iter().filter_map(|p| Some((p, file.merged.get(p)?)))) {
-            let wrong = |key, wanted, value: &Value| ProjectError::Formulas { project: project.clone(), key, wanted, found: value.kind() };
+            let wrong = |key, wanted, value: &Value| ProjectError::Formulas { project: project.clone(), key, wanted, found: value.shown() };
             let dependencies = match data.get(DEPENDENCIES) {
                 None => [].iter(),
                 Some(Value::Array(items)) => items.iter(),
@@ -213,17 +213,19 @@ impl Projects {
         named.filter(|region| !region.is_empty()).collect()
     }
 
-    /// The `aws` section of a stack: that of the alternate that its instance id names, else its project's own.
-    pub fn aws_for(&self, stack: &StackName) -> Option<&Value> {
+    /// The `aws` section of a stack: that of its alternate where it has been made from one, else of the one that its instance id names,
+    /// else its project's own.
+    pub fn aws_for(&self, stack: &StackName, alternate: Option<&str>) -> Option<&Value> {
         let data = self.get(&stack.project())?;
-        data.get("aws-alt").and_then(|alternates| alternates.at(&[stack.instance_str()])).or_else(|| data.get("aws"))
+        let named = |name: &str| data.get("aws-alt")?.at(&[name]);
+        alternate.and_then(named).or_else(|| named(stack.instance_str())).or_else(|| data.get("aws"))
     }
 
     /// Whether a stack's project, or its alternate, names another master than the defaults of its file do: then changing
     /// those defaults does not reach it.
-    pub fn names_its_own_master(&self, stack: &StackName) -> bool {
+    pub fn names_its_own_master(&self, stack: &StackName, alternate: Option<&str>) -> bool {
         let defaults = self.file(&stack.project()).and_then(|file| file.master.as_ref());
-        self.shared_master(stack).as_ref() != defaults
+        self.shared_master(stack, alternate).as_ref() != defaults
     }
 
     /// The places of the project files that name this master: the defaults of a file, and the projects and alternates that name it
@@ -251,9 +253,9 @@ impl Projects {
     }
 
     /// The master that the team's files name for a stack: its `aws` section's `ec2.master_ip`, else that of the defaults
-    /// of its file. For a project that is in no file: what the defaults of all files agree on.
-    pub fn shared_master(&self, stack: &StackName) -> Option<String> {
-        let own = self.aws_for(stack).and_then(|aws| aws.at(&["ec2", "master_ip"])).and_then(Value::as_string);
+    /// of its file; of which alternate, see [`Projects::aws_for`]. For a project that is in no file: what the defaults of all files agree on.
+    pub fn shared_master(&self, stack: &StackName, alternate: Option<&str>) -> Option<String> {
+        let own = self.aws_for(stack, alternate).and_then(|aws| aws.at(&["ec2", "master_ip"])).and_then(Value::as_string);
         own.or_else(|| match self.file(&stack.project()) {
             Some(file) => file.master.clone(),
             None => {
@@ -265,12 +267,12 @@ impl Projects {
 }
 
 /// A project over the defaults, its alternates included; or the place below the project that is no map, and what it is.
-fn project_data(defaults: &Object, project: &Object) -> Result<Object, (String, &'static str)> {
+fn project_data(defaults: &Object, project: &Object) -> Result<Object, (String, String)> {
     let mut data = merged(defaults, project, &OPTIONAL, &OPTIONAL_IN_AWS);
     let alternates = match data.get_mut("aws-alt") {
         Some(Value::Object(alternates)) => std::mem::take(alternates),
         None | Some(Value::Null) => return Ok(data),
-        Some(other) => return Err(("aws-alt".into(), other.kind())),
+        Some(other) => return Err(("aws-alt".into(), other.shown())),
     };
     let nothing = Value::from(Object::default());
     let own = data.get("aws").unwrap_or(&nothing);
@@ -280,7 +282,7 @@ fn project_data(defaults: &Object, project: &Object) -> Result<Object, (String, 
         let aws = match alternate {
             Value::Object(_) => combined(of_defaults, &combined(own, &alternate, &[]), &OPTIONAL_IN_AWS),
             Value::Null => combined(of_defaults, own, &OPTIONAL_IN_AWS),
-            other => return Err((format!("aws-alt.{}", name.decoded().unwrap_or_default()), other.kind())),
+            other => return Err((format!("aws-alt.{}", name.decoded().unwrap_or_default()), other.shown())),
         };
         completed.push((name, aws));
     }

@@ -81,10 +81,26 @@ pub struct NodeStatus {
 /// The minions that answered, by the master that asked.
 pub type Answers = BTreeMap<StackName, BTreeSet<String>>;
 
-/// The master a stack should be on: the one whose address its project file names, else the pinned one, else the first.
-pub fn meant<'a>(fleet: &'a Fleet, projects: &Projects, stack: &StackName, pin: Option<&StackName>) -> Option<&'a StackName> {
-    let named = projects.shared_master(stack).and_then(|address| fleet.master_at(&address));
+/// The master a stack should be on: the one whose address its project file names, for its alternate where that is known, else the
+/// pinned one, else the first.
+pub fn meant<'a>(
+    fleet: &'a Fleet,
+    projects: &Projects,
+    stack: &StackName,
+    alternate: Option<&str>,
+    pin: Option<&StackName>,
+) -> Option<&'a StackName> {
+    let named = projects.shared_master(stack, alternate).and_then(|address| fleet.master_at(&address));
     named.or_else(|| fleet.preferred_master(pin)).map(|master| &master.name)
+}
+
+/// The masters that project files name by one of their addresses, in order of precedence.
+pub fn named_in_files<'a>(fleet: &'a Fleet, projects: &Projects) -> Vec<&'a StackName> {
+    let named = |master: &&Stack| {
+        let mut addresses = master.nodes.iter().flat_map(Node::addresses);
+        addresses.any(|address| !projects.naming(address.as_str()).is_empty())
+    };
+    fleet.masters().into_iter().filter(named).map(|master| &master.name).collect()
 }
 
 /// A row for each node of a stack, with regard to the master it should be on.
@@ -97,7 +113,7 @@ pub fn of_stack(fleet: &Fleet, stack: &Stack, master: Option<&StackName>, answer
 
 fn of_node(fleet: &Fleet, stack: &Stack, node: &Node, master: Option<&StackName>, answers: &Answers) -> NodeStatus {
     let context = match &stack.context {
-        Reading::Read(ContextFacts::Mastered { masters }) => masters.iter().map(|address| named(fleet, address)).collect(),
+        Reading::Read(ContextFacts::Mastered { masters, .. }) => masters.iter().map(|address| named(fleet, address)).collect(),
         _ => Vec::new(),
     };
     let evidence = node.evidence.ok();

@@ -186,7 +186,7 @@ pub async fn answers(fleet: &Fleet, masters: &dyn Masters, within: Duration) -> 
 /// The fleet as far as lists go: stacks with their nodes in order.
 fn assembled(sources: &Sources<'_>, instances: Vec<Instance>, contexts: Vec<StackName>, sleepers: Vec<Sleeper>) -> Fleet {
     let remembered: HashMap<_, _> = sleepers.into_iter().map(|s| (s.id, (s.launched, s.state))).collect();
-    let mut fleet = Fleet { region: sources.inventory.region().into(), ..Fleet::default() };
+    let mut fleet = Fleet { region: sources.inventory.region().into(), contexts: contexts.len(), ..Fleet::default() };
     let mut unnamed = BTreeMap::new();
     let mut grouped: BTreeMap<StackName, Vec<Instance>> = contexts.into_iter().map(|name| (name, Vec::new())).collect();
     for instance in instances {
@@ -220,6 +220,7 @@ fn assembled(sources: &Sources<'_>, instances: Vec<Instance>, contexts: Vec<Stac
                     id: instance.id,
                     state: instance.state,
                     private: instance.private,
+                    public: instance.public,
                     launched: instance.launched,
                     outlook: None,
                 }
@@ -345,6 +346,6 @@ pub async fn new_master(
     if let Some(why) = &standing.silent {
         return Err(MasterRefusal::Silent { stack: name.clone(), why: why.clone() });
     }
-    let peers = [Some(&address), node.private.as_ref(), node.reach.as_ref()].into_iter().flatten().cloned().collect();
+    let peers = [&address].into_iter().chain(node.addresses()).cloned().collect();
     Ok(NewMaster { stack: name.clone(), host, address, peers, standing })
 }

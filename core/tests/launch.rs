@@ -138,6 +138,15 @@ fn what_cannot_be_launched_is_named() {
 }
 
 #[test]
+fn a_name_that_ec2_and_files_have_no_room_for_is_refused() {
+    let projects = team(ALTERNATES);
+    let of = |length: usize| launch(&projects, &stack(&format!("harbor--{}", "x".repeat(length - 8)))).context().map(drop);
+    assert_eq!(of(240), Ok(()));
+    let refused = of(241).unwrap_err().to_string();
+    assert!(refused.ends_with("x' has 241 characters, and 240 is the most that EC2 and files have room for"), "{refused}");
+}
+
+#[test]
 fn an_alternate_says_itself_or_in_its_ec2_that_it_is_the_only_one() {
     let projects = team(ALTERNATES);
     for (name, unique) in [("harbor--one", true), ("harbor--only", true), ("harbor--big", false), ("harbor--ci", false)] {
@@ -214,7 +223,7 @@ fn sections_that_have_no_meaning_are_named_and_their_values_are_not() {
     for (aws, message) in [
         (r#"{"ec2": {"masterless": "s3cret"}}"#, "'aws.ec2.masterless' has to be a boolean, this is a string"),
         (r#"{"ec2": true, "sqs": ["s3cret"]}"#, "'aws.sqs' has to be a map, this is a list"),
-        (r#"{"ec2": true, "sqs": {"q": 1}}"#, "'aws.sqs.q' has to be a map, this is a number"),
+        (r#"{"ec2": true, "sqs": {"q": 1}}"#, "'aws.sqs.q' has to be a map, this is the number 1"),
         (
             r#"{"ec2": true, "sqs": {"q": {"subscriptions": "s3cret"}}}"#,
             "'aws.sqs.q.subscriptions' has to be a list of names, this is a string",
@@ -259,11 +268,14 @@ fn a_stack_has_as_many_nodes_as_its_cluster_less_the_suppressed_ones() {
     assert_eq!(nodes(r#"{"cluster-size": 3, "suppressed": null}"#).unwrap(), [1, 2, 3]);
     assert_eq!(nodes(r#"{"cluster-size": 3, "suppressed": [2, 7]}"#).unwrap(), [1, 3]);
     for (ec2, message) in [
-        (r#"{"cluster-size": 0}"#, "'aws.ec2.cluster-size' has to be a whole number from 1 to 1000, this is a number"),
-        (r#"{"cluster-size": 2.5}"#, "'aws.ec2.cluster-size' has to be a whole number from 1 to 1000, this is a number"),
-        (r#"{"cluster-size": 99999999999999999999}"#, "'aws.ec2.cluster-size' has to be a whole number from 1 to 1000, this is a number"),
+        (r#"{"cluster-size": 0}"#, "'aws.ec2.cluster-size' has to be a whole number from 1 to 1000, this is the number 0"),
+        (r#"{"cluster-size": 2.5}"#, "'aws.ec2.cluster-size' has to be a whole number from 1 to 1000, this is the number 2.5"),
+        (
+            r#"{"cluster-size": 99999999999999999999}"#,
+            "'aws.ec2.cluster-size' has to be a whole number from 1 to 1000, this is the number 99999999999999999999",
+        ),
         (r#"{"cluster-size": "3"}"#, "'aws.ec2.cluster-size' has to be a whole number from 1 to 1000, this is a string"),
-        (r#"{"suppressed": 1}"#, "'aws.ec2.suppressed' has to be a list of nodes' numbers, this is a number"),
+        (r#"{"suppressed": 1}"#, "'aws.ec2.suppressed' has to be a list of nodes' numbers, this is the number 1"),
         (r#"{"suppressed": ["1"]}"#, "'aws.ec2.suppressed' has to be a list of nodes' numbers, this is a string"),
         (r#"{"cluster-size": 2, "suppressed": [1, 2]}"#, "'aws.ec2.suppressed' leaves no node of 2"),
     ] {
@@ -298,12 +310,12 @@ fn a_machine_without_what_it_takes_is_named() {
     for (aws, message) in [
         (r#"{"type": "t", "ec2": {"x": 1}}"#, "'aws.ec2.ami' is missing, and there is no machine without it"),
         (r#"{"ec2": {"ami": "a", "type": ""}}"#, "'aws.ec2.type' is missing, and there is no machine without it"),
-        (r#"{"type": 5, "ec2": {"ami": "a"}}"#, "'aws.ec2.type' has to be a string, this is a number"),
+        (r#"{"type": 5, "ec2": {"ami": "a"}}"#, "'aws.ec2.type' has to be a string, this is the number 5"),
         (r#"{"subnet-id": ["s"], "ec2": {"ami": "a", "type": "t"}}"#, "'aws.subnet-id' has to be a string, this is a list"),
-        (r#"{"ec2": {"ami": "a", "type": "t", "root": 8}}"#, "'aws.ec2.root' has to be a map, this is a number"),
+        (r#"{"ec2": {"ami": "a", "type": "t", "root": 8}}"#, "'aws.ec2.root' has to be a map, this is the number 8"),
         (
             r#"{"ec2": {"ami": "a", "type": "t", "root": {"size": 0}}}"#,
-            "'aws.ec2.root.size' has to be a whole number of GiB, this is a number",
+            "'aws.ec2.root.size' has to be a whole number of GiB, this is the number 0",
         ),
         (r#"{"ec2": {"ami": "a", "type": "t", "overrides": [1]}}"#, "'aws.ec2.overrides' has to be a map, this is a list"),
         (r#"{"ec2": {"ami": "a", "type": "t", "overrides": {"1": "x"}}}"#, "'aws.ec2.overrides.1' has to be a map, this is a string"),
@@ -336,9 +348,9 @@ fn ports_are_numbers_ranges_and_maps_of_them() {
 fn a_rule_that_is_not_understood_opens_nothing() {
     const ITEM: &str = "'aws.ports' has to be a list of ports, ranges like '4505-4506' and maps of them, this is";
     for (written, message) in [
-        ("22", "'aws.ports' has to be a list or a map of ports, this is a number".to_owned()),
-        ("[0]", format!("{ITEM} a number")),
-        ("[65536]", format!("{ITEM} a number")),
+        ("22", "'aws.ports' has to be a list or a map of ports, this is the number 22".to_owned()),
+        ("[0]", format!("{ITEM} the number 0")),
+        ("[65536]", format!("{ITEM} the number 65536")),
         (r#"["+22"]"#, format!("{ITEM} a string")),
         (r#"["90-80"]"#, format!("{ITEM} a string")),
         ("[true]", format!("{ITEM} a boolean")),

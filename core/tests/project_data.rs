@@ -47,7 +47,7 @@ fn every_case_of_the_original_comes_out_the_same() {
             formulas => assert_eq!(projects.known_formulas().unwrap(), texts(formulas), "{note}"),
         }
         for (name, aws) in expected.at(&["aws_for_stackname"]).unwrap().as_object().unwrap().iter() {
-            let found = projects.aws_for(&stack(&name.decoded().unwrap())).cloned().unwrap_or(Value::Null);
+            let found = projects.aws_for(&stack(&name.decoded().unwrap()), None).cloned().unwrap_or(Value::Null);
             assert_eq!(found.to_string(), aws.to_string(), "{note}: {name:?}");
         }
     }
@@ -68,9 +68,13 @@ fn the_shared_master_is_the_alternates_then_the_projects_then_the_defaults() {
         ("pier--prod", "10.0.0.1"),
         ("unheard-of--prod", "10.0.0.1"),
     ] {
-        assert_eq!(projects.shared_master(&stack(name)).as_deref(), Some(master), "{name}");
+        assert_eq!(projects.shared_master(&stack(name), None).as_deref(), Some(master), "{name}");
     }
-    assert_eq!(Projects::default().shared_master(&stack("harbor--ci")), None);
+    for (asked, master) in [("1604", "10.0.0.9"), ("bare", "10.0.0.1"), ("gone", "10.0.0.1")] {
+        assert_eq!(projects.shared_master(&stack("harbor--ci"), Some(asked)).as_deref(), Some(master), "{asked}");
+    }
+    assert_eq!(projects.shared_master(&stack("harbor--1604"), Some("bare")).as_deref(), Some("10.0.0.1"));
+    assert_eq!(Projects::default().shared_master(&stack("harbor--ci"), None), None);
 }
 
 #[test]
@@ -78,8 +82,8 @@ fn an_unknown_project_has_no_master_where_files_disagree() {
     let other =
         Projects::from_file("other.yaml", json::parse(r#"{"defaults": {"aws": {"ec2": {"master_ip": "10.9.9.9"}}}, "mole": {}}"#).unwrap());
     let both = projects(TEAM).unwrap().joined(other.unwrap()).unwrap();
-    assert_eq!(both.shared_master(&stack("unheard-of--prod")), None);
-    assert_eq!(both.shared_master(&stack("mole--prod")).as_deref(), Some("10.9.9.9"));
+    assert_eq!(both.shared_master(&stack("unheard-of--prod"), None), None);
+    assert_eq!(both.shared_master(&stack("mole--prod"), None).as_deref(), Some("10.9.9.9"));
     assert_eq!(both.names().map(ProjectName::as_str).collect::<Vec<_>>(), ["harbor", "quay", "pier", "mole"]);
 }
 
@@ -96,7 +100,7 @@ fn what_cannot_be_merged_is_named() {
         ("[]", "team.yaml: a project file is a map, this is a list"),
         ("{}", "team.yaml: it has no 'defaults' section"),
         (r#"{"harbor": {}}"#, "team.yaml: it has no 'defaults' section"),
-        (r#"{"defaults": 1}"#, "team.yaml: 'defaults' has to be a map, this is a number"),
+        (r#"{"defaults": 1}"#, "team.yaml: 'defaults' has to be a map, this is the number 1"),
         (r#"{"defaults": {}, "harbor": true}"#, "team.yaml: 'harbor' has to be a map, this is a boolean"),
         (r#"{"defaults": {}, "harbor": {"aws-alt": []}}"#, "team.yaml: 'harbor.aws-alt' has to be a map, this is a list"),
         (r#"{"defaults": {}, "harbor": {"aws-alt": {"ci": "x"}}}"#, "team.yaml: 'harbor.aws-alt.ci' has to be a map, this is a string"),
@@ -120,7 +124,7 @@ fn odd_shapes_merge_by_the_one_rule_that_anything_but_maps_replaces() {
         (r#"{"defaults": {"aws": {"ec2": {"x": 1}}}, "a": {"aws": {"ec2": false}, "aws-alt": null}}"#, r#"{"ec2": false}"#, false),
     ] {
         let projects = projects(text).unwrap();
-        assert_eq!(projects.aws_for(&stack("a--b")).unwrap().to_string(), aws, "{text}");
+        assert_eq!(projects.aws_for(&stack("a--b"), None).unwrap().to_string(), aws, "{text}");
         assert_eq!(projects.is_ec2(&project("a")), ec2, "{text}");
     }
 }
@@ -130,20 +134,20 @@ fn an_alternate_that_says_nothing_is_the_projects_own_section() {
     let projects =
         projects(r#"{"defaults": {"aws": {"ec2": {"x": 1}, "rds": {}}}, "a": {"aws": {"ec2": {"y": 2}}, "aws-alt": {"ci": null}}}"#)
             .unwrap();
-    assert_eq!(projects.aws_for(&stack("a--ci")).unwrap().to_string(), r#"{"ec2": {"x": 1, "y": 2}}"#);
+    assert_eq!(projects.aws_for(&stack("a--ci"), None).unwrap().to_string(), r#"{"ec2": {"x": 1, "y": 2}}"#);
 }
 
 #[test]
 fn an_unknown_project_has_no_section() {
     let projects = projects(TEAM).unwrap();
-    assert!(projects.aws_for(&stack("unheard-of--prod")).is_none());
+    assert!(projects.aws_for(&stack("unheard-of--prod"), None).is_none());
     assert!(!projects.is_ec2(&project("unheard-of")));
 }
 
 #[test]
 fn formulas_that_are_no_texts_are_named() {
     for (text, message) in [
-        (r#"{"defaults": {}, "a": {"formula-repo": 5}}"#, "project 'a': 'formula-repo' has to be text, this is a number"),
+        (r#"{"defaults": {}, "a": {"formula-repo": 5}}"#, "project 'a': 'formula-repo' has to be text, this is the number 5"),
         (
             r#"{"defaults": {}, "a": {"formula-dependencies": "x"}}"#,
             "project 'a': 'formula-dependencies' has to be a list, this is a string",

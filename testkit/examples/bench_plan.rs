@@ -41,13 +41,14 @@ fn fleet(spec: &FleetSpec, key: &PublicKey) -> Result<Fleet, Box<dyn Error>> {
             id: Ec2Id(format!("i-{number:017x}").into()),
             state: InstanceState::Running,
             private: address.clone(),
+            public: None,
             reach: address,
             launched: Timestamp(0),
             evidence: Reading::Read(evidence),
             outlook: Some(Box::new(Outlook { version: SaltVersion::find("3008.3"), obstacles: Vec::new() })),
             woken: false,
         };
-        let context = Reading::Read(ContextFacts::Mastered { masters: vec!["10.0.0.10".into()] });
+        let context = Reading::Read(ContextFacts::Mastered { masters: vec!["10.0.0.10".into()], alternate: None });
         fleet.stacks.insert(name.clone(), Stack { name, nodes: vec![node], context });
     }
     let standing = Standing { key: key.clone(), version: None, silent: None, keys: keys(spec, key) };

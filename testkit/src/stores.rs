@@ -227,10 +227,10 @@ impl KeyPairs for MemoryKeyPairs {
         }
         Ok((crate::salt::made_up_ssh_key("ssh-ed25519", &format!("{stack} {}", made.times), stack.as_str())?, change))
     }
-    async fn remove(&self, stack: &StackName) -> PortResult<Change> {
+    async fn remove(&self, stack: &StackName) -> PortResult<Option<String>> {
         let mut all = locked(&self.0);
         let kept = all.get_mut(stack).is_some_and(|made| std::mem::take(&mut made.kept));
-        Ok(if kept { Change::Made } else { Change::NotNeeded })
+        Ok(kept.then(|| format!("{stack}.pem")))
     }
 }
 

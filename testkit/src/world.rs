@@ -9,6 +9,7 @@ use crate::{
     spec::{self, FleetSpec},
     stores::{MemoryContexts, MemoryJournal, MemoryProjects, MemorySleepers},
 };
+use async_trait::async_trait;
 use bldr_core::{
     build_vars::BuildVars,
     context::Context,
@@ -25,8 +26,9 @@ use bldr_core::{
 };
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+    atomic::{AtomicUsize, Ordering},
 };
+use tokio::sync::watch;
 
 /// A fleet in memory.
 pub struct World {
@@ -56,7 +58,7 @@ pub struct World {
 #[derive(Default)]
 pub struct WatchingOperator {
     told: Mutex<Vec<Record>>,
-    stop: AtomicBool,
+    stop: watch::Sender<bool>,
     stop_after: Mutex<Option<usize>>,
 }
 
@@ -69,18 +71,29 @@ impl WatchingOperator {
     pub fn stops_after(&self, records: usize) {
         *self.stop_after.lock().unwrap_or_else(PoisonError::into_inner) = Some(records);
     }
+    /// Makes them want to go on.
+    pub fn goes_on(&self) {
+        *self.stop_after.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.stop.send_replace(false);
+    }
 }
 
+#[async_trait]
 impl Operator for WatchingOperator {
     fn notify(&self, record: &Record) {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).push(record.clone());
         if let Some(left) = &mut *self.stop_after.lock().unwrap_or_else(PoisonError::into_inner) {
             *left = left.saturating_sub(1);
-            self.stop.fetch_or(*left == 0, Ordering::SeqCst);
+            let enough = *left == 0;
+            self.stop.send_modify(|stop| *stop |= enough);
         }
     }
     fn interrupted(&self) -> bool {
-        self.stop.load(Ordering::SeqCst)
+        *self.stop.borrow()
+    }
+    async fn interruption(&self) {
+        // It cannot end without: the sender is this one's.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
     }
 }
 
@@ -228,7 +241,7 @@ impl World {
         let file = |path| self.machines.file(&name, path);
         let context = self.contexts.text(node.stack()).and_then(|text| Context::parse(&text).ok());
         let named = context.and_then(|context| match context.facts() {
-            Ok(bldr_core::fleet::ContextFacts::Mastered { masters }) => <[_; 1]>::try_from(masters).ok().map(|[master]| master.into()),
+            Ok(bldr_core::fleet::ContextFacts::Mastered { masters, .. }) => <[_; 1]>::try_from(masters).ok().map(|[master]| master.into()),
             _ => None,
         });
         let trusted = file(path::TRUSTED)?.as_deref().and_then(PublicKey::from_pem);

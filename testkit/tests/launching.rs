@@ -4,18 +4,21 @@
 
 use bldr_core::{
     event::{Action, Event, Outcome, RunId},
-    fleet::{InstanceState, PublicKey},
-    launch::{self, Destruction, Launch, There},
+    fleet::{Fleet, InstanceState, PublicKey},
+    launch::{self, Destruction, Launch, LaunchPlan, There},
     name::StackName,
-    ports::{ContextStore, Expected, KeyPairs, Launches, Library, Provisioning, SaltSource, SharedAddress},
+    ports::{
+        Begun, Change, ContextStore, Expected, KeyPairs, Launches, Library, Masters, Proposal, Provisioning, SaltSource, SharedAddress,
+        Versioned,
+    },
     survey::{self, AddressPolicy},
     update::{self, Concurrency, Mode, Run, Sweep, Update, Updated},
 };
 use bldr_testkit::{
-    machines::path,
+    machines::{KeyPair, path},
     salt,
     spec::FleetSpec,
-    stores::{MemoryKeyPairs, MemoryLaunches},
+    stores::{MemoryContexts, MemoryKeyPairs, MemoryLaunches},
     world::World,
 };
 
@@ -77,7 +80,7 @@ impl Scene {
         }
     }
 
-    async fn launch(&self, stack: &StackName) -> Result<Updated, String> {
+    async fn plan(&self, stack: &StackName) -> Result<(Fleet, LaunchPlan), String> {
         let (world, projects) = (&self.world, self.world.projects.projects().await.unwrap());
         let fleet = survey::list(&world.sources()).await.map_err(|e| e.to_string())?;
         let master = "10.0.0.20".parse().unwrap();
@@ -96,14 +99,28 @@ impl Scene {
             siblings: Vec::new(),
         };
         let plan = launch::plan(&launch, &fleet, there).map_err(|e| e.to_string())?;
+        Ok((fleet, plan))
+    }
+
+    async fn launch(&self, stack: &StackName) -> Result<Updated, String> {
+        let (fleet, plan) = self.plan(stack).await?;
         let update = Update { new: true, ..self.of(stack).await };
         Ok(launch::launch(&plan, &update, &fleet, &self.run(), &self.ports()).await)
+    }
+
+    /// Writes something else in the project file.
+    async fn edit(&self, stacks: &[&str], was: &str, becomes: &str) {
+        let before = FleetSpec::of(stacks).project_json();
+        let after = before.replace(was, becomes);
+        assert_ne!(before, after, "{was} is not there");
+        let proposal = Proposal { file: String::new(), before, after, history: Versioned::No };
+        self.world.projects.share(&proposal).await.unwrap();
     }
 
     async fn update(&self, update: &Update, sweep: Option<u32>) -> Updated {
         let sources = self.world.sources();
         let fleet = survey::list(&sources).await.unwrap();
-        let sweep = sweep.map(|percent| Sweep { sources: &sources, percent, more: false });
+        let sweep = sweep.map(|percent| Sweep { sources: &sources, percent });
         update::update(update, sweep.as_ref(), &fleet, &self.run(), &self.ports().update).await
     }
 
@@ -148,12 +165,55 @@ async fn a_launch_that_is_cut_short_anywhere_is_completed_by_the_same_again_and_
         let found = scene.world.machines.found(&ship).await.unwrap();
         assert_eq!((found.instances.len(), found.security_groups.len(), found.key_pair.is_some()), (1, 1, true), "{writes}");
         let (_, change) = scene.key_pairs.of(&ship).await.unwrap();
-        assert_eq!(change, bldr_core::ports::Change::NotNeeded);
+        assert_eq!(change, Change::NotNeeded);
         assert!(salt::answers(&scene.world.machines, "master-server--b--1", "ship--prod--1"), "cut after {writes} writes");
         let allegiance = scene.world.allegiance(&ship.node(1)).unwrap();
         assert_eq!(allegiance.build_vars.as_deref(), Some("10.0.0.20"), "cut after {writes} writes");
         assert_eq!(scene.launches.begun(&ship).await.unwrap(), None);
     }
+}
+
+#[tokio::test]
+async fn an_operator_who_asks_to_stop_waits_for_no_machine_and_the_same_again_goes_on() {
+    let ship = stack("ship--prod");
+    let waits = |record: &bldr_core::ports::Record| matches!(record.event, Event::StepStarted { action: Action::FirstStart, .. });
+    let scene = Scene::new(&["harbor--ci", "ship--ci"]);
+    scene.launch(&ship).await.unwrap();
+    let before = scene.world.operator.told().iter().position(waits).unwrap();
+    let scene = Scene::new(&["harbor--ci", "ship--ci"]);
+    scene.world.operator.stops_after(before + 1);
+    let stopped = scene.launch(&ship).await.unwrap();
+    let (ended, reason) = outcome(&stopped, &ship);
+    assert_eq!((ended, stopped.report.interrupted), (Outcome::Interrupted, true));
+    assert!(reason.is_some_and(|reason| reason.contains("run the same again to go on")));
+    let last = scene.world.operator.told().into_iter().rev().find(|record| matches!(record.event, Event::StepFailed { .. })).unwrap();
+    assert!(matches!(&last.event, Event::StepFailed { reason, .. } if reason.contains("the operator asked to stop")), "{last:?}");
+    assert!(scene.launches.begun(&ship).await.unwrap().is_some());
+
+    scene.world.operator.goes_on();
+    assert_eq!(outcome(&scene.launch(&ship).await.unwrap(), &ship), (Outcome::Launched, None));
+    assert_eq!(scene.world.machines.found(&ship).await.unwrap().instances.len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_pair_whose_private_half_is_not_here_is_told_and_nothing_is_made_in_its_place() {
+    let ship = stack("ship--prod");
+    let reason = async |own: bool, made_before: bool| {
+        let scene = Scene::new(&["harbor--ci", "ship--ci"]);
+        let lost = salt::made_up_ssh_key("ssh-ed25519", "lost", "ship--prod").unwrap();
+        let pair = KeyPair { key: lost.to_string(), stack: own.then(|| ship.to_string()) };
+        scene.world.machines.put_key_pair("ship--prod", &pair).unwrap();
+        if made_before {
+            scene.key_pairs.of(&ship).await.unwrap();
+        }
+        let (ended, reason) = outcome(&scene.launch(&ship).await.unwrap(), &ship);
+        assert_eq!((ended, scene.key_pairs.remove(&ship).await.unwrap().is_some()), (Outcome::Failed, made_before));
+        reason.unwrap_or_default()
+    };
+    let missing = "its private key is not here: put it into `keypairs` as ship--prod.pem, and type the same again";
+    assert!(reason(true, false).await.contains(&format!("{missing}; where nobody has it, `bldr destroy:ship--prod` removes")));
+    assert!(reason(false, false).await.contains("`aws ec2 describe-key-pairs --key-names ship--prod` shows whose it is"));
+    assert!(reason(true, true).await.contains("ship--prod.pem in `keypairs` is that of another"));
 }
 
 #[tokio::test]
@@ -223,7 +283,7 @@ async fn an_update_mends_what_is_wrong_and_restarts_the_minion_only_then() {
         let told = scene.world.operator.told();
         let since = told.iter().rposition(|record| matches!(&record.event, Event::RunStarted { run: id, .. } if id.0 == run)).unwrap();
         let finished = told[since..].iter().filter_map(|record| match &record.event {
-            Event::StepFinished { action, change, .. } => Some((*action, *change == bldr_core::ports::Change::Made)),
+            Event::StepFinished { action, change, .. } => Some((*action, *change == Change::Made)),
             _ => None,
         });
         finished.collect()
@@ -273,6 +333,10 @@ async fn a_sweep_removes_the_keys_of_stacks_that_are_no_more_and_none_where_the_
     let a = stack("master-server--a");
     assert_eq!(outcome(&scene.update(&scene.of(&a).await, Some(0)).await, &a), (Outcome::Updated, None));
     assert_eq!(scene.held("master-server--a--1"), ["harbor--ci--1"]);
+    // A context without a machine here may be that of another region.
+    scene.world.machines.wipe("harbor--ci--1").unwrap();
+    assert_eq!(outcome(&scene.update(&scene.of(&a).await, Some(100)).await, &a), (Outcome::Updated, None));
+    assert_eq!(scene.held("master-server--a--1"), ["harbor--ci--1"]);
     // And where nothing is there at all, nothing is believed.
     for name in ["harbor--ci--1", "ship--ci--1"] {
         scene.world.machines.wipe(name).unwrap();
@@ -284,6 +348,24 @@ async fn a_sweep_removes_the_keys_of_stacks_that_are_no_more_and_none_where_the_
     let (outcome, reason) = outcome(&scene.update(&scene.of(&a).await, Some(100)).await, &a);
     assert!(outcome == Outcome::Failed && reason.as_ref().is_some_and(|reason| reason.contains("no key was removed")), "{reason:?}");
     assert_eq!(scene.held("master-server--a--1"), ["harbor--ci--1"]);
+}
+
+#[tokio::test]
+async fn a_sweep_believes_no_store_that_has_no_context_at_all() {
+    let (scene, b) = (Scene::new(&["harbor--ci", "ship--ci"]), stack("master-server--b"));
+    let ship = stack("ship--prod");
+    scene.launch(&ship).await.unwrap();
+    assert_eq!(scene.destroy(&ship).await, Outcome::Destroyed);
+    let update = scene.of(&b).await;
+    let empty = MemoryContexts::new(scene.world.clock.clone());
+    let sources = survey::Sources { contexts: &empty, ..scene.world.sources() };
+    let fleet = survey::list(&scene.world.sources()).await.unwrap();
+    let sweep = Sweep { sources: &sources, percent: 100 };
+    let swept = update::update(&update, Some(&sweep), &fleet, &scene.run(), &scene.ports().update).await;
+    let (ended, reason) = outcome(&swept, &b);
+    let reason = reason.unwrap_or_default();
+    assert!(ended == Outcome::Failed && reason.contains("has no context at all") && reason.contains("no key was removed"), "{reason}");
+    assert_eq!(scene.held("master-server--b--1"), ["ship--prod--1"]);
 }
 
 /// What the update of a new master comes to, whose library was changed before; once its key is registered.
@@ -325,6 +407,36 @@ async fn what_is_wrong_with_a_masters_library_is_named() {
 }
 
 #[tokio::test]
+async fn a_dry_run_of_a_master_names_its_repositories_and_the_orphans_and_changes_nothing() {
+    let (scene, b, ship) = (Scene::new(&["harbor--ci", "ship--ci"]), stack("master-server--b"), stack("ship--prod"));
+    scene.launch(&ship).await.unwrap();
+    assert_eq!(scene.destroy(&ship).await, Outcome::Destroyed);
+    let mut update = Update { mode: Mode::DryRun, ..scene.of(&b).await };
+    let said = |action: Action| {
+        let told = scene.world.operator.told();
+        told.iter().rev().find_map(|record| match &record.event {
+            Event::StepFinished { action: its, detail, change: Change::NotNeeded, .. } if *its == action => detail.clone(),
+            _ => None,
+        })
+    };
+    let (ended, reason) = outcome(&scene.update(&update, Some(20)).await, &b);
+    let removes = "orphaned: 1 key: ship--prod--1; `bldr master.update:master-server--b` removes it";
+    assert_eq!(ended, Outcome::Skipped);
+    assert!(reason.as_ref().is_some_and(|reason| reason.contains(removes)), "{reason:?}");
+    assert_eq!(said(Action::Sweep).as_deref(), Some(removes));
+    let refreshed = said(Action::Refresh).unwrap();
+    assert!(refreshed.starts_with("would be refreshed: /opt/builder-private from git@git.example.org:"), "{refreshed}");
+    assert_eq!(scene.held("master-server--b--1"), ["ship--prod--1"], "it is still there");
+
+    let few = outcome(&scene.update(&update, Some(0)).await, &b).1.unwrap_or_default();
+    assert!(few.contains("removes them with --yes only"), "{few}");
+    update.library.formulas.push("https://git.example.org/missing/x-formula".into());
+    let (ended, reason) = outcome(&scene.update(&update, Some(20)).await, &b);
+    assert_eq!(ended, Outcome::Failed);
+    assert!(reason.is_some_and(|reason| reason.contains("x-formula cannot be read: Repository not found")));
+}
+
+#[tokio::test]
 async fn an_alternate_that_only_one_stack_may_have_is_not_given_twice() {
     let scene = Scene::new(&["harbor--ci"]);
     let text = r#"{"defaults": {"aws": {"region": "x", "ec2": {"ami": "a", "type": "t", "master_ip": "10.0.0.20"}}, "aws-alt": {}},
@@ -348,4 +460,100 @@ async fn an_alternate_that_only_one_stack_may_have_is_not_given_twice() {
     let taken = [("harbor--one", r#"{"alt-config": "db"}"#)];
     assert_eq!(planned("harbor--two", &taken), Err("the alternate 'db' is unique, and harbor--one has it".into()));
     assert_eq!(planned("harbor--two", &[("harbor--one", r#"{"alt-config": null}"#)]), Ok(()));
+    let by_its_name = Err("the alternate 'db' is unique, and harbor--db has it".into());
+    assert_eq!(planned("harbor--two", &[("harbor--db", "{}")]), by_its_name, "older contexts do not say it");
+    assert_eq!(planned("harbor--two", &[("harbor--db", r#"{"alt-config": "large"}"#)]), Ok(()));
+}
+
+#[tokio::test]
+async fn what_no_machine_was_made_from_gives_way_to_what_the_project_file_says_now() {
+    const STACKS: [&str; 2] = ["harbor--ci", "ship--ci"];
+    let ship = stack("ship--prod");
+    let kind = |context: &bldr_core::context::Context| context.as_object().get("ec2").unwrap().at(&["type"]).unwrap().to_string();
+    let (mut renewed, mut kept) = (0, 0);
+    for writes in 0.. {
+        let scene = Scene::new(&STACKS);
+        scene.world.machines.blow_after(writes);
+        if scene.launch(&ship).await.is_ok_and(|updated| updated.report.outcomes[&ship] == Outcome::Launched) {
+            break;
+        }
+        scene.world.machines.mend_fuse();
+        let machines = scene.world.machines.found(&ship).await.unwrap().instances.len();
+        scene.edit(&STACKS, "t3.small", "t3.large").await;
+        let again = scene.launch(&ship).await.unwrap();
+        assert_eq!(outcome(&again, &ship), (Outcome::Launched, None), "cut after {writes} writes");
+        let stored = scene.world.contexts.load(&ship).await.unwrap();
+        let context = bldr_core::context::Context::parse(&stored.text).unwrap();
+        let expected = if machines == 0 { "\"t3.large\"" } else { "\"t3.small\"" };
+        assert_eq!(kind(&context), expected, "cut after {writes} writes, with {machines} machines");
+        if machines == 0 { renewed += 1 } else { kept += 1 }
+    }
+    assert!(renewed > 1 && kept > 1, "{renewed} renewed, {kept} kept");
+}
+
+#[tokio::test]
+async fn a_context_that_no_launch_was_begun_with_stays() {
+    let (scene, ship) = (Scene::new(&["harbor--ci", "ship--ci"]), stack("ship--prod"));
+    let foreign = r#"{"ec2": {"master_ip": "10.0.0.20"}}"#;
+    scene.world.contexts.save(&ship, foreign, &Expected::Absent).await.unwrap();
+    let refused = scene.plan(&ship).await.map(drop).unwrap_err();
+    assert!(refused.contains("it may be in another region"), "{refused}");
+    let begun = Begun { stack: ship.clone(), alternate: None, at: bldr_core::fleet::Timestamp(0), going: false };
+    scene.launches.begin(&begun).await.unwrap();
+    let (_, plan) = scene.plan(&ship).await.unwrap();
+    let revision = scene.world.contexts.load(&ship).await.unwrap().revision;
+    assert_eq!(plan.save, Some(Expected::Revision(revision)), "now it is its own");
+}
+
+#[tokio::test]
+async fn what_the_first_update_would_refuse_is_not_planned() {
+    const STACKS: [&str; 2] = ["harbor--ci", "ship--ci"];
+    let ship = stack("ship--prod");
+    let salt = async |wanted: &str| {
+        let scene = Scene::new(&STACKS);
+        if wanted != r#""3008.3""# {
+            scene.edit(&STACKS, r#""3008.3""#, wanted).await;
+        }
+        let (fleet, plan) = scene.plan(&ship).await.unwrap();
+        let master = plan.master(&fleet).unwrap().unwrap();
+        assert_eq!(master.name, stack("master-server--b"));
+        let standing = scene.world.machines.read(&master.host).await.unwrap();
+        let salt = plan.salt(Some((&master.name, &standing))).map_err(|error| error.to_string());
+        (salt.map(|salt| salt.map(|version| version.to_string())), plan.salt(None).is_ok())
+    };
+    let installed = |version: &str| Ok(Some(version.to_owned()));
+    assert_eq!(salt(r#""3008.3""#).await, (installed("3008.3"), true));
+    assert_eq!(salt(r#""3007.1""#).await, (installed("3007.1"), true));
+    assert_eq!(salt("3008").await, (installed("3008.3"), true), "the master has one of that series");
+    let (newer, alone) = salt(r#""3009.1""#).await;
+    assert!(newer.unwrap_err().contains("ship--prod: its context wants Salt 3009.1 and its master has 3008.3"));
+    assert!(alone, "a master that was not asked is no reason");
+    let (none, alone) = salt("null").await;
+    assert!(none.unwrap_err().contains("its context does not say which it shall have (`project.salt`)") && !alone);
+}
+
+#[tokio::test]
+async fn who_was_let_in_to_before_is_not_told_how_again() {
+    let (scene, new) = (Scene::new(&["harbor--ci"]), stack("master-server--new"));
+    let started = || {
+        let told = scene.world.operator.told();
+        told.iter().rev().find_map(|record| match &record.event {
+            Event::StepFinished { action: Action::FirstStart, change, detail, .. } => Some((*change, detail.clone())),
+            _ => None,
+        })
+    };
+    assert!(scene.launch(&new).await.unwrap().locked_out.is_some());
+    assert_eq!(started(), Some((Change::Made, Some("its host key is the one on its console".into()))));
+    assert!(scene.launch(&new).await.unwrap().locked_out.is_some());
+    assert_eq!(started(), Some((Change::NotNeeded, None)));
+}
+
+#[tokio::test]
+async fn whose_context_cannot_be_read_is_told_how_an_earlier_one_comes_back() {
+    let (scene, harbor) = (Scene::new(&["harbor--ci"]), stack("harbor--ci"));
+    let revision = scene.world.contexts.load(&harbor).await.unwrap().revision;
+    scene.world.contexts.save(&harbor, "{\"ec2\": 7}", &Expected::Revision(revision)).await.unwrap();
+    let (ended, reason) = outcome(&scene.update(&scene.of(&harbor).await, None).await, &harbor);
+    assert_eq!(ended, Outcome::Failed);
+    assert!(reason.as_ref().is_some_and(|reason| reason.contains("`bldr context.restore:harbor--ci,REVISION`")), "{reason:?}");
 }

@@ -4,9 +4,10 @@
 use async_trait::async_trait;
 use bldr_core::{
     address::MasterAddress,
+    error::PortResult,
     fleet::{Ec2Id, Host, InstanceState, PublicKey},
     launch::{MachineSpec, OpenPort},
-    ports::{Clock, Inventory, Masters, Minions, Power, Provisioning, SecurityGroupId},
+    ports::{Clock, HostKeys, Inventory, Masters, Minions, Power, Provisioning, SecurityGroupId},
     ssh_key::SshPublicKey,
 };
 use bldr_testkit::{
@@ -233,6 +234,36 @@ async fn masters() {
 async fn files() {
     let node = SimulatedNode(World::new(&FleetSpec::of(&["harbor--ci"])).unwrap());
     contract::shell::suite(&node.0.machines, &contract::minions::Bench::host(&node)).await;
+}
+
+struct SimulatedFace {
+    node: SimulatedNode,
+    shown: SshPublicKey,
+}
+
+#[async_trait]
+impl contract::host_keys::Bench for SimulatedFace {
+    fn host_keys(&self) -> &dyn HostKeys {
+        &self.node.0.machines
+    }
+    fn host(&self) -> Host {
+        contract::minions::Bench::host(&self.node)
+    }
+    fn shown(&self) -> SshPublicKey {
+        self.shown.clone()
+    }
+    async fn enters(&self) -> PortResult<()> {
+        Minions::read(&self.node.0.machines, &self.host()).await.map(drop)
+    }
+}
+
+#[tokio::test]
+async fn host_keys() {
+    let node = SimulatedNode(World::new(&FleetSpec::of(&["harbor--ci"])).unwrap());
+    let shown = salt::made_up_ssh_key("ssh-ed25519", "its own", NODE).unwrap();
+    let printed = format!("-----BEGIN SSH HOST KEY KEYS-----\n{shown}\n-----END SSH HOST KEY KEYS-----\n");
+    node.0.machines.keep(NODE, path::CONSOLE, Some(&printed)).unwrap();
+    contract::host_keys::suite(&SimulatedFace { node, shown }).await;
 }
 
 struct SimulatedTrust(World);

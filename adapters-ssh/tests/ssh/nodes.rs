@@ -13,6 +13,7 @@ use bldr_testkit::contract::{
     self,
     minions::{BUILD_VARS, Bench, CONFIG, DUE, HighstateEnd, REPOINTING, TRUSTED, suite},
 };
+use futures::channel::mpsc;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 pub const KEY: &str = "-----BEGIN PUBLIC KEY-----\nbmV3IG1hc3Rlcg==\n-----END PUBLIC KEY-----\n";
@@ -153,11 +154,11 @@ over_both! {
         let proof = node.minions.prove(&host(1), &node.address(), &node.master_key(), Duration::from_secs(5)).await.unwrap();
         assert_eq!(proof, Proof::Proven);
         node.minions.confirm(&host(1), &node.address(), &node.master_key()).await.unwrap();
-        assert!(node.minions.highstate(&host(1), HighstateMode::Apply).await.unwrap().succeeded);
+        assert!(node.minions.highstate(&host(1), HighstateMode::Apply, mpsc::unbounded().0).await.unwrap().succeeded);
         node.minions.release(&host(1)).await;
         assert_eq!((node.pool.traffic().commands, node.pool.traffic().connects), (6, 1));
         assert_eq!(node.server.calls("systemctl"), ["stop salt-minion.service", "start salt-minion.service"]);
-        assert_eq!(node.server.calls("salt-call"), ["--out=json --retcode-passthrough state.highstate"]);
+        assert_eq!(node.server.calls("salt-call"), ["--out=json --log-level=info --retcode-passthrough state.highstate"]);
         assert_eq!(node.get(BUILD_VARS).await.as_deref(), Some("eA=="));
     }
 }
@@ -244,7 +245,7 @@ async fn a_highstate_starts_a_minion_that_a_killed_repointing_left_down() {
     let node = Node::new(Transport::Thrussh, "root");
     node.put(REPOINTING, Some("127.0.0.112\n")).await;
     node.set_highstate(HighstateEnd::Succeeds).await;
-    node.minions.highstate(&host(1), HighstateMode::Apply).await.unwrap();
+    node.minions.highstate(&host(1), HighstateMode::Apply, mpsc::unbounded().0).await.unwrap();
     assert_eq!(node.server.calls("systemctl"), ["restart salt-minion.service"]);
     assert_eq!(node.get(REPOINTING).await, None);
 }
@@ -320,7 +321,7 @@ async fn a_highstate_without_end_is_an_answer() {
     let node = Node::new(Transport::Thrussh, "root");
     let settings = SshSettings { highstate_timeout: Duration::from_secs(1), ..node.pool.settings().clone() };
     fs::write(node.server.dir.path().join("bin/salt-call"), "#!/bin/sh\nexec sleep 30\n").unwrap();
-    let ended = SshMinions::new(Pool::new(settings)).highstate(&host(1), HighstateMode::Apply).await.unwrap();
+    let ended = SshMinions::new(Pool::new(settings)).highstate(&host(1), HighstateMode::Apply, mpsc::unbounded().0).await.unwrap();
     assert!(!ended.succeeded && ended.summary.contains("within 1 s"), "{ended:?}");
 }
 

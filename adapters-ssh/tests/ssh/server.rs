@@ -36,7 +36,7 @@ exec /usr/sbin/sshd -D -e -f "$dir/sshd_config"
 "#;
 
 // Answers as the test has decided, and says what it was asked.
-const SALT_CALL: &str = "#!/bin/sh\necho \"$@\" >>DIR/salt-call.log\ncat DIR/highstate.json\nexit \"$(cat DIR/highstate.exit)\"\n";
+const SALT_CALL: &str = "#!/bin/sh\necho \"$@\" >>DIR/salt-call.log\necho '[INFO    ] Executing state file.managed for [/x]' >&2\ncat DIR/highstate.json\nexit \"$(cat DIR/highstate.exit)\"\n";
 // Kills the script that called it where the test wants to see a script die there.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 echo "$@" >>DIR/systemctl.log

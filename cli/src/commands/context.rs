@@ -197,7 +197,7 @@ fn unified(stack: &StackName, before: &str, from: &str, after: &str, to: &str) -
 /// The master a context's text names, where it names any.
 fn master_of(text: &str) -> Option<String> {
     match Context::parse(text).and_then(|context| context.facts()) {
-        Ok(ContextFacts::Mastered { masters }) => Some(masters.join(", ")).filter(|masters| !masters.is_empty()),
+        Ok(ContextFacts::Mastered { masters, .. }) => Some(masters.join(", ")).filter(|masters| !masters.is_empty()),
         _ => None,
     }
 }

@@ -8,6 +8,8 @@ use super::{
 };
 use crate::{
     exit::{Code, Exit},
+    interrupt::Work,
+    screen::line::counted,
     wiring::Ports,
 };
 use bldr_core::{
@@ -29,7 +31,8 @@ pub async fn destroy(stack: &StackName, ports: &Ports, session: &mut Session) ->
         let machine = ports.provisioning.found(stack).await.map_err(Exit::blind)?.instances.len();
         // Nobody takes orders from what has no machine.
         if stack.is_master() && machine > 0 {
-            retire::unneeded(stack, ports, session).await?;
+            let begun = ports.stores.launches.begun(stack).await?;
+            retire::unneeded(stack, begun.as_ref(), ports, session).await?;
         }
         gone(stack, ports, session).await
     };
@@ -53,14 +56,13 @@ pub(super) async fn gone(stack: &StackName, ports: &Ports, session: &mut Session
     }
     let nodes = own(stack, &fleet, &found)?;
     // Killed after this, the same goes on, whatever is left by then.
-    let mark = begun.unwrap_or_else(|| Begun { stack: stack.clone(), alternate: None, at: ports.stores.clock.now() });
-    let what = format!("{} of {stack}, its security group, its key pair and its context", machines(found.instances.len()));
-    session.terminal.type_out(stack.as_str(), &format!("This removes {what}."))?;
+    let mark = begun.unwrap_or_else(|| Begun { stack: stack.clone(), alternate: None, at: ports.stores.clock.now(), going: true });
+    session.terminal.type_out(stack.as_str(), &question(stack, &found, context.is_some()))?;
     ports.stores.launches.begin(&mark).await?;
     let run = run_of(session, ports.stores.clock.now());
     let destruction = Destruction { stack, nodes: &nodes, context: context.as_ref() };
     let work = async |operator: &dyn Operator| launch::destroy(&destruction, &run, &ports.of_a_launch(operator)).await;
-    let report = watched(session, work).await;
+    let report = watched(Work::Destruction, session, work).await;
     ended(&report, session)
 }
 
@@ -76,6 +78,43 @@ fn own(stack: &StackName, fleet: &Fleet, found: &Belongings) -> Result<Vec<Node>
         .line("nothing was changed; what CloudFormation or Terraform made goes the way it came"))
 }
 
-fn machines(count: usize) -> String {
-    if count == 1 { "the machine".into() } else { format!("the {count} machines") }
+/// What there is of it, and so would go.
+fn question(stack: &StackName, found: &Belongings, context: bool) -> String {
+    let some = |count: usize, thing: &str| match count {
+        0 => None,
+        1 => Some(format!("the {thing}")),
+        _ => Some(format!("the {}", counted(count, thing))),
+    };
+    let parts = [
+        some(found.instances.len(), "machine"),
+        some(found.security_groups.len(), "security group"),
+        some(usize::from(found.key_pair.is_some()), "key pair"),
+        some(usize::from(context), "context"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    match parts.split_last() {
+        None => format!("Nothing is left of {stack} but that its launch has begun. This forgets it."),
+        Some((last, [])) => format!("This removes {last} of {stack}."),
+        Some((last, others)) => format!("This removes {} and {last} of {stack}.", others.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bldr_core::ports::SecurityGroupId;
+
+    #[test]
+    fn only_what_there_is_would_go() {
+        let stack: StackName = "harbor--ci".parse().unwrap();
+        let group = |id: &str| SecurityGroupId(id.into());
+        let mut found = Belongings::default();
+        assert_eq!(question(&stack, &found, false), "Nothing is left of harbor--ci but that its launch has begun. This forgets it.");
+        assert_eq!(question(&stack, &found, true), "This removes the context of harbor--ci.");
+        found.security_groups = vec![group("sg-1"), group("sg-2")];
+        assert_eq!(question(&stack, &found, true), "This removes the 2 security groups and the context of harbor--ci.");
+        found.security_groups.pop();
+        found.key_pair = Some(stack.to_string());
+        assert_eq!(question(&stack, &found, true), "This removes the security group, the key pair and the context of harbor--ci.");
+    }
 }

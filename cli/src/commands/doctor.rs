@@ -3,7 +3,7 @@
 use super::{Session, named};
 use crate::{
     exit::{Code, Exit},
-    screen::table::Table,
+    screen::{line::counted, table::Table},
     wiring::Ports,
 };
 use bldr_core::{
@@ -30,6 +30,9 @@ pub async fn examine(wanted: Option<&StackName>, ports: &Ports, session: &Sessio
     let projects = ports.stores.shared.projects().await?;
     let fleet = survey(&ports.sources(&session.place), |_| Depth::Context).await.map_err(Exit::blind)?;
     let master = named::master(&fleet, wanted, session)?.name.clone();
+    if wanted.is_none() {
+        named::note_of_another(&master, &fleet, &projects, session);
+    }
     let library = Library::of(&projects, &master, &[]).map_err(|error| Exit::refused(error.to_string()).line("nothing was changed"))?;
     let urls = library.repositories();
     let clock = || ports.stores.clock.now();
@@ -40,8 +43,9 @@ pub async fn examine(wanted: Option<&StackName>, ports: &Ports, session: &Sessio
     let (no, warnings) = (count(Verdict::No), count(Verdict::Warning));
     session.screen.note(&match (no, warnings) {
         (0, 0) => format!("{master} is fit to take over"),
-        (0, _) => format!("{master} is fit to take over, with {warnings} warnings"),
-        _ => format!("{master} is not fit to take over: {no} of {} checks say no", checks.len()),
+        (0, _) => format!("{master} is fit to take over, with {}", counted(warnings, "warning")),
+        (1, _) => format!("{master} is not fit to take over: 1 of {} says no", counted(checks.len(), "check")),
+        _ => format!("{master} is not fit to take over: {no} of {} say no", counted(checks.len(), "check")),
     });
     Ok(if fit { Code::Done } else { Code::Failed })
 }

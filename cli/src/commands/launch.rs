@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     exit::{Code, Exit},
+    interrupt::Work,
     nearest::did_you_mean,
     operator, request,
     screen::table::Table,
@@ -17,11 +18,13 @@ use bldr_core::{
     address::MasterAddress,
     context::Context,
     error::PortErrorKind,
-    fleet::{ContextFacts, Fleet, Node},
-    launch::{self, Launch, LaunchError, LaunchPlan, Refusal, There},
+    fleet::{ContextFacts, Fleet},
+    json::Object,
+    launch::{self, ItsMaster, Launch, LaunchError, LaunchPlan, Refusal, There},
     name::{ProjectName, StackName},
-    ports::{ContextStore, Operator},
+    ports::{ContextStore, Expected, Operator},
     project::Projects,
+    salt_version::SaltVersion,
     status,
     update::Update,
 };
@@ -33,8 +36,8 @@ use serde::Serialize;
 /// Whatever keeps it from being begun; nothing has been made then. How it ended is in the events and the code.
 pub async fn launch(wanted: &request::Launch, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
     if wanted.plan_only {
-        let (_, plan) = planned(wanted, ports, session).await?;
-        let view = PlanView::of(&plan);
+        let planned = planned(wanted, ports, session).await?;
+        let view = PlanView::of(&planned);
         session.screen.result(|| view.text(), &view);
         return Ok(Code::Done);
     }
@@ -44,19 +47,27 @@ pub async fn launch(wanted: &request::Launch, ports: &Ports, session: &mut Sessi
 }
 
 async fn made(wanted: &request::Launch, ports: &Ports, session: &Session) -> Result<Code, Exit> {
-    let (fleet, plan) = planned(wanted, ports, session).await?;
-    let update = Update { new: true, ..update::of(&plan.stack, ports, session).await? };
+    let Planned { fleet, plan, update, .. } = planned(wanted, ports, session).await?;
     let run = run_of(session, ports.stores.clock.now());
     let work = async |operator: &dyn Operator| launch::launch(&plan, &update, &fleet, &run, &ports.of_a_launch(operator)).await;
-    update::told(&watched(session, work).await, session)
+    update::told(&watched(Work::Steps, session, work).await, session)
 }
 
-async fn planned(wanted: &request::Launch, ports: &Ports, session: &Session) -> Result<(Fleet, LaunchPlan), Exit> {
+/// What there is, what will be made, and what will be done with it.
+struct Planned {
+    fleet: Fleet,
+    plan: LaunchPlan,
+    update: Update,
+    /// The Salt of its machines, where their image has none.
+    salt: Option<SaltVersion>,
+}
+
+async fn planned(wanted: &request::Launch, ports: &Ports, session: &Session) -> Result<Planned, Exit> {
     let (fleet, projects) = futures::join!(update::listed(ports, session), ports.stores.shared.projects());
     let (fleet, projects) = (fleet?, projects?);
     named::some_project(&projects)?;
     let stack = &wanted.stack;
-    let master = master(stack, &fleet, &projects, session)?;
+    let master = master(wanted, &fleet, &projects, session)?;
     let author = operator::user();
     let launch = Launch {
         projects: &projects,
@@ -78,17 +89,32 @@ async fn planned(wanted: &request::Launch, ports: &Ports, session: &Session) -> 
         siblings: if unique { siblings(stack, &fleet, contexts).await? } else { Vec::new() },
     };
     let plan = launch::plan(&launch, &fleet, there).map_err(|error| refused(error, &projects))?;
-    reachable_master(&plan, &fleet)?;
-    Ok((fleet, plan))
+    let master = plan.master(&fleet).map_err(|error| refused(error, &projects))?;
+    let salt = if plan.has_all() { None } else { salt(&plan, master.as_ref(), ports, &projects).await? };
+    let update = Update { new: true, ..update::of(stack, ports, session).await? };
+    Ok(Planned { fleet, plan, update, salt })
+}
+
+/// The Salt of its machines, with regard to that of their master.
+async fn salt(plan: &LaunchPlan, master: Option<&ItsMaster>, ports: &Ports, projects: &Projects) -> Result<Option<SaltVersion>, Exit> {
+    let asked = match master {
+        None => None,
+        Some(master) => {
+            Some((&master.name, ports.masters.read(&master.host).await.map_err(|error| Exit::from(error).line("nothing was made"))?))
+        }
+    };
+    let asked = asked.as_ref().map(|(name, standing)| (*name, standing));
+    plan.salt(asked).map_err(|error| refused(error, projects))
 }
 
 /// The master whose minion it will be: the one the project files name, else the one in charge.
-fn master(stack: &StackName, fleet: &Fleet, projects: &Projects, session: &Session) -> Result<Option<MasterAddress>, Exit> {
-    let meant = status::meant(fleet, projects, stack, session.place.settings.master.as_ref());
+fn master(wanted: &request::Launch, fleet: &Fleet, projects: &Projects, session: &Session) -> Result<Option<MasterAddress>, Exit> {
+    let (stack, alternate) = (&wanted.stack, wanted.alternate.as_deref());
+    let meant = status::meant(fleet, projects, stack, alternate, session.place.settings.master.as_ref());
     let node = meant.and_then(|meant| fleet.stacks.get(meant)).and_then(|master| master.running().or(master.nodes.first()));
     let address = node.and_then(|node| node.private.as_ref()).and_then(|address| address.as_str().parse().ok());
     // An address that no master here has is the team's word all the same; where it leads nowhere, that is said below.
-    if projects.shared_master(stack).is_some_and(|shared| fleet.master_at(&shared).is_none()) { Ok(None) } else { Ok(address) }
+    if projects.shared_master(stack, alternate).is_some_and(|shared| fleet.master_at(&shared).is_none()) { Ok(None) } else { Ok(address) }
 }
 
 /// The contexts of the other stacks of its project.
@@ -99,7 +125,8 @@ async fn siblings(stack: &StackName, fleet: &Fleet, contexts: &dyn ContextStore)
     let mut found = Vec::new();
     for name in fleet.stacks.keys().filter(|name| *name != stack && name.project() == stack.project()) {
         match contexts.load(name).await {
-            Err(error) if error.kind == PortErrorKind::NotFound => {}
+            // What says nothing has the alternate that it is named after.
+            Err(error) if error.kind == PortErrorKind::NotFound => found.push((name.clone(), Object::default().into())),
             answer => {
                 let text = answer.map_err(Exit::blind)?.text;
                 let unread = |error| Exit::refused(format!("{name}: its context cannot be read, and it may have that alternate: {error}"));
@@ -108,29 +135,6 @@ async fn siblings(stack: &StackName, fleet: &Fleet, contexts: &dyn ContextStore)
         }
     }
     Ok(found)
-}
-
-/// Nothing is made for a minion that would find no master.
-fn reachable_master(plan: &LaunchPlan, fleet: &Fleet) -> Result<(), Exit> {
-    let facts = plan.context.facts().map_err(|error| Exit::refused(format!("{}: {error}", plan.stack)).line("nothing was made"))?;
-    let ContextFacts::Mastered { masters } = facts else { return Ok(()) };
-    let refuse = |problem: String| Exit::refused(problem).line("nothing was made; `bldr master.list` lists the masters");
-    if plan.stack.is_master() {
-        return Ok(());
-    }
-    let [address] = &masters[..] else {
-        return Err(refuse(format!("{}: its context names {} masters, and has to name one", plan.stack, masters.len())));
-    };
-    if address.parse::<std::net::IpAddr>().is_err() {
-        return Ok(());
-    }
-    match fleet.master_at(address) {
-        None => Err(refuse(format!("the project files name {address} as the master's address, and no master of {} has it", fleet.region))),
-        Some(master) if master.running().and_then(Node::host).is_none() => {
-            Err(refuse(format!("its master {} does not run", master.name)).line(format!("`bldr start:{}` starts it", master.name)))
-        }
-        Some(_) => Ok(()),
-    }
 }
 
 fn refused(refusal: Refusal, projects: &Projects) -> Exit {
@@ -144,6 +148,13 @@ fn refused(refusal: Refusal, projects: &Projects) -> Exit {
             exit.line("nothing more was made; the same as before goes on with it, `bldr destroy:STACK` removes what there is")
         }
         Refusal::Foreign(stack, _) => exit.line(format!("nothing was made; `bldr stacks` shows {stack}")),
+        Refusal::Context { stack, .. } => exit.line(format!(
+            "nothing was made; `bldr context.history:{stack}` lists earlier ones, `bldr context.restore:{stack},REVISION` brings one back"
+        )),
+        Refusal::Masters { .. } | Refusal::NoMaster { .. } => exit.line("nothing was made; `bldr master.list` lists the masters"),
+        Refusal::MasterDown(master) => exit.line(format!("nothing was made; `bldr start:{master}` starts it")),
+        Refusal::MasterSilent { master, .. } => exit.line(format!("nothing was made; `bldr master.doctor:{master}` looks at it")),
+        Refusal::Salt { .. } => exit.line("nothing was made; `salt` in the project file says which it shall have"),
         Refusal::Project(LaunchError::NoProject(project)) => {
             let guess = did_you_mean(project.as_str(), projects.ec2_projects().into_iter().map(ProjectName::as_str));
             Exit::refused(format!("{}{guess}", exit.message)).line("nothing was made")
@@ -156,6 +167,7 @@ fn refused(refusal: Refusal, projects: &Projects) -> Exit {
 struct PlanView<'a> {
     stack: &'a StackName,
     master: Option<String>,
+    salt: Option<String>,
     context: &'static str,
     key_pair: &'static str,
     security_group: &'static str,
@@ -174,11 +186,12 @@ struct MachineView<'a> {
 }
 
 impl<'a> PlanView<'a> {
-    fn of(plan: &'a LaunchPlan) -> Self {
+    fn of(planned: &'a Planned) -> Self {
+        let plan = &planned.plan;
         let there = |there: bool| if there { "there" } else { "new" };
         let master = match plan.context.facts() {
             Ok(ContextFacts::Mastered { .. }) if plan.stack.is_master() => Some("itself".into()),
-            Ok(ContextFacts::Mastered { masters }) => masters.first().map(ToString::to_string),
+            Ok(ContextFacts::Mastered { masters, .. }) => masters.first().map(ToString::to_string),
             _ => None,
         };
         let port = |port: &launch::OpenPort| {
@@ -196,7 +209,12 @@ impl<'a> PlanView<'a> {
         Self {
             stack: &plan.stack,
             master,
-            context: there(plan.stored.is_some()),
+            salt: planned.salt.as_ref().map(ToString::to_string),
+            context: match plan.save {
+                None => "there",
+                Some(Expected::Absent) => "new",
+                Some(Expected::Revision(_)) => "rewritten",
+            },
             key_pair: there(plan.found.key_pair.is_some()),
             security_group: there(!plan.found.security_groups.is_empty()),
             open: plan.open.iter().map(port).collect(),
@@ -208,7 +226,8 @@ impl<'a> PlanView<'a> {
         let mut table = Table::new(["WHAT", "NAME", "STATE", "HOW"]);
         let stack = self.stack.as_str();
         let master = self.master.as_ref().map_or("no master".into(), |master| format!("master {master}"));
-        table.row(["context".into(), stack.into(), self.context.to_owned(), master]);
+        let salt = self.salt.as_ref().map(|salt| format!(", Salt {salt}")).unwrap_or_default();
+        table.row(["context".into(), stack.into(), self.context.to_owned(), master + &salt]);
         table.row(["key pair".into(), stack.into(), self.key_pair.to_owned(), String::new()]);
         let open = if self.open.is_empty() { "nothing is open".into() } else { self.open.join(", ") };
         table.row(["security group".into(), stack.into(), self.security_group.to_owned(), open]);

@@ -12,6 +12,8 @@ use crate::{
 use bldr_core::{
     fleet::{ContextFacts, Fleet, InstanceState, Reading, Stack, Timestamp},
     name::StackName,
+    project::Projects,
+    status::named_in_files,
     survey::{Depth, survey},
 };
 use serde::Serialize;
@@ -29,6 +31,7 @@ struct MasterView {
     state: Option<InstanceState>,
     preferred: bool,
     why: Option<&'static str>,
+    named: bool,
     launched: Option<String>,
     minions: usize,
     #[serde(skip)]
@@ -42,7 +45,12 @@ struct MasterView {
 pub async fn list(ports: &Ports, session: &Session) -> Result<Code, Exit> {
     let fleet = survey(&ports.sources(&session.place), |_| Depth::Context).await.map_err(Exit::blind)?;
     let pin = session.place.settings.master.as_ref();
-    let masters = views(&fleet, pin);
+    // Nobody needs project files that can be read to see which masters there are.
+    let projects = ports.stores.shared.projects().await.unwrap_or_else(|error| {
+        session.screen.note(&format!("warning: {error}"));
+        Projects::default()
+    });
+    let masters = views(&fleet, &projects, pin);
     let Some(preferred) = masters.iter().find(|master| master.preferred).map(|master| master.name.to_string()) else {
         let problem = format!("there is no master in {}", fleet.region);
         return Err(Exit::refused(problem).line("a master is a stack of the project 'master-server'"));
@@ -53,6 +61,10 @@ pub async fn list(ports: &Ports, session: &Session) -> Result<Code, Exit> {
     if masters.len() > 1 {
         let names: Vec<_> = masters.iter().map(|master| master.name.as_str()).collect();
         session.screen.note(&format!("warning: there are {} masters ({}); {preferred} is preferred", names.len(), names.join(", ")));
+    }
+    let named: Vec<_> = masters.iter().filter(|master| master.named).map(|master| master.name.as_str()).collect();
+    if !named.is_empty() && !named.contains(&preferred.as_str()) {
+        session.screen.note(&format!("warning: the project files name {}, so that is where new minions go", named.join(", ")));
     }
     let now = ports.stores.clock.now();
     let view = MastersView { region: fleet.region, masters };
@@ -69,15 +81,20 @@ fn text(masters: &[MasterView], now: Timestamp) -> String {
             master.state.map_or_else(|| "no instance".into(), |state| state.to_string()),
             master.since.map(|since| age(since, now)).unwrap_or_default(),
             master.minions.to_string(),
-            if master.preferred { format!("yes: {}", master.why.unwrap_or_default()) } else { "no".into() },
+            match (master.preferred, master.named) {
+                (true, _) => format!("yes: {}", master.why.unwrap_or_default()),
+                (false, true) => "no; the project files name it".into(),
+                (false, false) => "no".into(),
+            },
         ]);
     }
     table.to_string()
 }
 
-fn views(fleet: &Fleet, pin: Option<&StackName>) -> Vec<MasterView> {
+fn views(fleet: &Fleet, projects: &Projects, pin: Option<&StackName>) -> Vec<MasterView> {
     let masters = fleet.masters();
     let in_charge = fleet.preferred_master(pin).map(|master| &master.name);
+    let named = named_in_files(fleet, projects);
     let why = if in_charge == pin { "pinned by settings.yaml" } else { "first by the text of its instance id" };
     masters
         .iter()
@@ -90,6 +107,7 @@ fn views(fleet: &Fleet, pin: Option<&StackName>) -> Vec<MasterView> {
                 state: master.state(),
                 preferred,
                 why: preferred.then_some(why),
+                named: named.contains(&&master.name),
                 launched: node.map(|node| rfc3339(node.launched)),
                 since: node.map(|node| node.launched),
                 minions: address.as_deref().map_or(0, |address| minions(fleet, address)),
@@ -102,7 +120,9 @@ fn views(fleet: &Fleet, pin: Option<&StackName>) -> Vec<MasterView> {
 /// How many nodes have a context that names this address.
 fn minions(fleet: &Fleet, address: &str) -> usize {
     let names = |stack: &&Stack| match &stack.context {
-        Reading::Read(ContextFacts::Mastered { masters }) => !stack.name.is_master() && masters.iter().any(|master| **master == *address),
+        Reading::Read(ContextFacts::Mastered { masters, .. }) => {
+            !stack.name.is_master() && masters.iter().any(|master| **master == *address)
+        }
         _ => false,
     };
     fleet.stacks.values().filter(names).map(|stack| stack.nodes.len()).sum()

@@ -7,6 +7,7 @@ use bldr_core::{
     name::StackName,
     ports::{ContextStore, Document},
     project::Projects,
+    status,
 };
 
 /// The stack of that name.
@@ -35,6 +36,16 @@ pub fn master<'a>(fleet: &'a Fleet, name: Option<&StackName>, session: &Session)
             fleet.preferred_master(session.place.settings.master.as_ref()).ok_or_else(none)
         }
     }
+}
+
+/// Says so where the preferred master was taken, as nobody named one, and the project files name another.
+pub fn note_of_another(taken: &StackName, fleet: &Fleet, projects: &Projects, session: &Session) {
+    let named = status::named_in_files(fleet, projects);
+    if named.is_empty() || named.contains(&taken) {
+        return;
+    }
+    let named = named.into_iter().map(StackName::as_str).collect::<Vec<_>>().join(", ");
+    session.screen.note(&format!("note: this is about {taken}, the preferred master; the project files name {named}"));
 }
 
 /// The stored context of the stack of that name.

@@ -59,7 +59,7 @@ fn on_it(fleet: &Fleet, master: &StackName) -> (usize, usize) {
     let contexts = || fleet.stacks.values().filter(|stack| stack.name != *master).map(|stack| &stack.context);
     let named = contexts()
         .filter_map(Reading::ok)
-        .filter(|facts| matches!(facts, ContextFacts::Mastered { masters } if masters.iter().any(|address| names_it(address))));
+        .filter(|facts| matches!(facts, ContextFacts::Mastered { masters, .. } if masters.iter().any(|address| names_it(address))));
     (named.count(), contexts().filter(|context| matches!(context, Reading::Unreadable(_))).count())
 }
 

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     exit::{Code, Exit},
+    interrupt::Work,
     request::Remaster,
     screen::{Format, line::counted},
     settings::Settings,
@@ -16,7 +17,7 @@ use crate::{
 };
 use bldr_core::{
     execute::{self, Run},
-    fleet::Fleet,
+    fleet::{Fleet, Stack},
     name::{ProjectName, StackName},
     plan::{self, RemasterPlan, Request, Scope, judged_by_name},
     ports::Operator,
@@ -40,20 +41,23 @@ struct Prepared {
 /// # Errors
 /// Whatever keeps it from being begun. How it ended for each stack is in the events and the code.
 pub async fn remaster(request: &Remaster, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
-    if request.plan_only {
+    if request.how.plan_only {
         let prepared = prepared(request, ports, session).await?;
         session.screen.result(|| prepared.view.text(), &prepared.view);
-        if let Some(exit) = unshared(request, &prepared.plan, &prepared.projects) {
+        if let Some(exit) = unshared(request, &prepared) {
             session.screen.note(&format!("this would be refused: {exit}"));
         }
         return Ok(Code::Done);
     }
     let held = Held::take(&ports.stores, session).await?;
-    let ended = match prepared(request, ports, session).await {
-        Ok(prepared) => run(request, &prepared, ports, session).await,
-        Err(exit) => Err(exit),
-    };
+    let ended = under_the_lock(request, ports, session).await;
     held.release(session, ended).await
+}
+
+/// The same, for who holds the lock.
+pub(super) async fn under_the_lock(request: &Remaster, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
+    let prepared = prepared(request, ports, session).await?;
+    run(request, &prepared, ports, session).await
 }
 
 async fn prepared(request: &Remaster, ports: &Ports, session: &Session) -> Result<Prepared, Exit> {
@@ -68,18 +72,18 @@ async fn prepared(request: &Remaster, ports: &Ports, session: &Session) -> Resul
     for name in named_in_vain(settings, &fleet, &projects) {
         session.screen.note(&format!("warning: settings.yaml ignores '{name}', and there is no such thing"));
     }
-    if let Some(contradiction) = request.patience.contradiction() {
+    if let Some(contradiction) = request.how.patience.contradiction() {
         session.screen.note(&format!("warning: {contradiction}"));
     }
     let master = master(&fleet, request, ports).await?;
     let wanted = Request {
         scope: request.scope.clone(),
         master: master.clone(),
-        stopped: request.stopped.unwrap_or(settings.stopped),
-        highstate: request.highstate.unwrap_or(settings.highstate),
-        rehearse: request.rehearse,
-        unproven: request.unproven,
-        patience: request.patience,
+        stopped: request.how.stopped.unwrap_or(settings.stopped),
+        highstate: request.how.highstate.unwrap_or(settings.highstate),
+        rehearse: request.how.rehearse,
+        unproven: request.how.unproven,
+        patience: request.how.patience,
         ignored_projects: settings.ignore.projects.clone(),
         ignored_stacks: settings.ignore.stacks.clone(),
     };
@@ -88,11 +92,7 @@ async fn prepared(request: &Remaster, ports: &Ports, session: &Session) -> Resul
         if stack.is_master() && *stack != master.stack {
             return Depth::Nodes;
         }
-        let in_scope = match &request.scope {
-            Scope::Fleet => true,
-            Scope::One(only) => stack == only,
-        };
-        if in_scope && judged_by_name(stack, &projects, &wanted).is_ok() { Depth::Nodes } else { Depth::Listed }
+        if request.scope.holds(stack) && judged_by_name(stack, &projects, &wanted).is_ok() { Depth::Nodes } else { Depth::Listed }
     })
     .await;
     let plan = plan::plan(&fleet, &projects, &wanted);
@@ -129,18 +129,20 @@ pub(super) fn refused_or<T>(answer: Result<T, MasterRefusal>, fleet: &Fleet) -> 
 }
 
 /// Why it is refused, where the team has not been told of the new address.
-fn unshared(request: &Remaster, plan: &RemasterPlan, projects: &Projects) -> Option<Exit> {
-    let first = plan.unshared.first().filter(|_| !request.allow_unshared)?;
+fn unshared(request: &Remaster, prepared: &Prepared) -> Option<Exit> {
+    let Prepared { fleet, projects, plan, .. } = prepared;
+    let first = plan.unshared.first().filter(|_| !request.how.allow_unshared)?;
     let more = plan.unshared.len() - 1;
     let more = if more == 0 { String::new() } else { format!(" (nor for {more} more)") };
     let address = request.address.as_ref().map(|address| format!(",address={address}")).unwrap_or_default();
     let problem =
         format!("the project files do not name {} as the master's address for {first}{more}: the team has not been told", plan.address);
     let mut exit = Exit::refused(problem).line("nothing was changed");
-    if plan.unshared.iter().any(|stack| !projects.names_its_own_master(stack)) {
+    let has_its_own = |stack: &&StackName| projects.names_its_own_master(stack, fleet.stacks.get(*stack).and_then(Stack::alternate));
+    if !plan.unshared.iter().all(|stack| has_its_own(&stack)) {
         exit = exit.line(format!("`bldr master.share:{}{address}` shares it in the defaults of the project files", plan.master));
     }
-    let own: BTreeSet<_> = plan.unshared.iter().filter(|stack| projects.names_its_own_master(stack)).map(StackName::project).collect();
+    let own: BTreeSet<_> = plan.unshared.iter().filter(has_its_own).map(StackName::project).collect();
     if !own.is_empty() {
         let own: Vec<_> = own.iter().map(ProjectName::as_str).collect();
         let have = if own.len() == 1 { "has" } else { "have" };
@@ -167,10 +169,10 @@ async fn run(request: &Remaster, prepared: &Prepared, ports: &Ports, session: &m
     if let Some(exit) = nothing_to_run(request, prepared) {
         return Err(exit);
     }
-    if let Some(exit) = unshared(request, &prepared.plan, &prepared.projects) {
+    if let Some(exit) = unshared(request, prepared) {
         return Err(exit);
     }
-    if request.scope == Scope::Fleet && !prepared.plan.is_empty() {
+    if !matches!(request.scope, Scope::One(_)) && !prepared.plan.is_empty() {
         if session.screen.format() == Format::Text {
             session.screen.note(&prepared.view.text());
         }
@@ -184,12 +186,12 @@ async fn run(request: &Remaster, prepared: &Prepared, ports: &Ports, session: &m
         id: run_id(ports.stores.clock.now()),
         cloud: session.place.settings.cloud.name().into(),
         command: session.typed.clone(),
-        allow_unshared: request.allow_unshared && !prepared.plan.unshared.is_empty(),
+        allow_unshared: request.how.allow_unshared && !prepared.plan.unshared.is_empty(),
         master: prepared.master.clone(),
-        jobs: request.jobs.unwrap_or(session.place.settings.jobs as usize),
+        jobs: request.how.jobs.unwrap_or(session.place.settings.jobs as usize),
         addresses: session.place.settings.addresses(),
     };
     let execute = async |operator: &dyn Operator| execute::execute(&prepared.plan, &prepared.fleet, &run, &ports.of_a_run(operator)).await;
-    let report = watched(session, execute).await;
+    let report = watched(Work::Stacks, session, execute).await;
     ended(&report, session)
 }

@@ -3,6 +3,7 @@
 use super::{Session, destroy, fleet_lock::Held, named, status::ANSWERS_WITHIN};
 use crate::{
     exit::{Code, Exit},
+    meant::GRACE_DAYS,
     request::Retire,
     screen::{line::counted, table::Table},
     wiring::Ports,
@@ -10,7 +11,8 @@ use crate::{
 use bldr_core::{
     fleet::{InstanceState, Node},
     name::StackName,
-    retirement::{Place, Pointer, pointers},
+    ports::Begun,
+    retirement::{Place, Pointer, holding, pointers},
     survey::{self, Depth},
 };
 use serde::Serialize;
@@ -52,7 +54,9 @@ async fn looked_at(wanted: &Retire, ports: &Ports, session: &mut Session) -> Res
         ports.power.stop(&node.id).await.map_err(|error| Exit { code: Code::Failed, ..error.into() })?;
     }
     session.screen.result(|| format!("{master} is stopped; nothing points to it\n"), &RetireView { master, pointers: &[], stopped: true });
-    session.screen.note(&format!("`bldr master.retire:{master},terminate=yes` removes it for good, {} days from now", wanted.grace));
+    let from_then_on = if wanted.grace == 0 { "now".into() } else { format!("{} from now", counted(days(wanted.grace), "day")) };
+    let grace = if wanted.grace == GRACE_DAYS { String::new() } else { format!(",grace={}", wanted.grace) };
+    session.screen.note(&format!("`bldr master.retire:{master},terminate=yes{grace}` removes it for good, {from_then_on}"));
     Ok(Code::Done)
 }
 
@@ -67,19 +71,20 @@ async fn found(master: &StackName, ports: &Ports, session: &Session) -> Result<(
     Ok((nodes, pointers(&fleet, &projects, session.place.settings.master.as_ref(), master, &answers)))
 }
 
-/// That no minion needs a master which is to be destroyed. What names it in files is for people to mend.
+/// That no minion needs a master which is to be destroyed.
 ///
 /// # Errors
 /// Refused where one does; a fleet that cannot be seen.
-pub(super) async fn unneeded(master: &StackName, ports: &Ports, session: &Session) -> Result<(), Exit> {
-    let (_, mut found) = found(master, ports, session).await?;
-    found.retain(|pointer| !matches!(pointer.place, Place::Settings | Place::ProjectFile));
+pub(super) async fn unneeded(master: &StackName, begun: Option<&Begun>, ports: &Ports, session: &Session) -> Result<(), Exit> {
+    let (_, found) = found(master, ports, session).await?;
+    let found = holding(found, begun);
     if found.is_empty() { Ok(()) } else { Err(still_needed(master, &found, session)) }
 }
 
 fn still_needed(master: &StackName, found: &[Pointer], session: &Session) -> Exit {
     session.screen.result(|| text(found), &RetireView { master, pointers: found, stopped: false });
-    Exit::refused(format!("{master} cannot go yet: {} places point to it, or may", found.len()))
+    let point = if found.len() == 1 { "points" } else { "point" };
+    Exit::refused(format!("{master} cannot go yet: {} {point} to it, or may", counted(found.len(), "place")))
         .line("nothing was changed; `bldr master.remaster_all:NEWMASTER` moves what is left, `master.status` shows it")
 }
 
@@ -95,9 +100,10 @@ async fn after_grace(wanted: &Retire, ports: &Ports) -> Result<(), Exit> {
         }
         let days = instance.stopped.map(|since| u64::try_from((now.0 - since.0) / DAY).unwrap_or(0));
         match days {
+            _ if *grace == 0 => {}
             Some(days) if days >= *grace => {}
             Some(days) => {
-                let problem = format!("{master} has been stopped for {}, and its grace is {grace}", counted(days as usize, "day"));
+                let problem = format!("{master} has been stopped for {}, and its grace is {grace}", counted(self::days(days), "day"));
                 return Err(unchanged(problem).line("grace=DAYS says otherwise"));
             }
             None => {
@@ -106,6 +112,10 @@ async fn after_grace(wanted: &Retire, ports: &Ports) -> Result<(), Exit> {
         }
     }
     Ok(())
+}
+
+fn days(days: u64) -> usize {
+    usize::try_from(days).unwrap_or(usize::MAX)
 }
 
 /// In milliseconds.

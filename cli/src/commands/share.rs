@@ -4,7 +4,7 @@ use super::{Session, fleet_lock::Held, named, remaster_all::refused_or};
 use crate::{
     exit::{Code, Exit},
     request::Share,
-    screen::Format,
+    screen::{Format, line::counted},
     wiring::Ports,
 };
 use bldr_core::{
@@ -15,6 +15,7 @@ use bldr_core::{
 };
 use serde::Serialize;
 use similar::TextDiff;
+use std::collections::BTreeSet;
 
 #[derive(Serialize)]
 struct ShareView<'a> {
@@ -72,7 +73,8 @@ async fn written(master: &StackName, address: &MasterAddress, commit: bool, port
     for (done, proposal) in proposals.iter().enumerate() {
         ports.stores.shared.share(proposal).await.map_err(|error| match done {
             0 => Exit::from(error).line("nothing was changed"),
-            _ => Exit::new(Code::Failed, error.to_string()).line(format!("{done} of {} files were written", proposals.len())),
+            1 => Exit::new(Code::Failed, error.to_string()).line(format!("1 of {} was written", counted(proposals.len(), "file"))),
+            _ => Exit::new(Code::Failed, error.to_string()).line(format!("{done} of {} were written", counted(proposals.len(), "file"))),
         })?;
     }
     let names: Vec<_> = view.files.iter().map(|file| file.file.to_owned()).collect();
@@ -84,10 +86,54 @@ async fn written(master: &StackName, address: &MasterAddress, commit: bool, port
     session.screen.result(|| format!("{done}: {}\n", names.join(", ")), &view);
     let next = if commit { "push it, for the team to have it" } else { "commit and push the project files, for the team to have it" };
     session.screen.note(next);
+    for note in proposals.iter().flat_map(|proposal| stale_comments(proposal, master)) {
+        session.screen.note(&note);
+    }
     Ok(Code::Done)
+}
+
+/// What is said of comments that stay on a changed line and name another master than the one it leads to now.
+fn stale_comments(proposal: &Proposal, master: &StackName) -> Vec<String> {
+    let before: BTreeSet<&str> = proposal.before.lines().collect();
+    let is_of_a_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let mut notes = Vec::new();
+    for (at, line) in proposal.after.lines().enumerate().filter(|(_, line)| !before.contains(line)) {
+        let Some((_, comment)) = line.split_once(" #") else { continue };
+        let words = comment.split(|c| !is_of_a_name(c)).filter_map(|word| word.trim_end_matches('.').parse::<StackName>().ok());
+        for other in words.filter(|name| name.is_master() && name != master) {
+            notes.push(format!(
+                "note: {}:{}: the comment on that line still names {other}; comments are left as they are",
+                proposal.file,
+                at + 1
+            ));
+        }
+    }
+    notes
 }
 
 fn diff(proposal: &Proposal) -> String {
     let diff = TextDiff::from_lines(&proposal.before, &proposal.after);
     diff.unified_diff().header(&proposal.file, &proposal.file).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bldr_core::ports::Versioned;
+
+    #[test]
+    fn a_comment_that_names_another_master_on_the_changed_line_is_told() {
+        let notes = |comment: &str| {
+            let text = |address: &str| format!("# master-server--a was first\ndefaults:\n  master_ip: {address}{comment}\n");
+            let (before, after) = (text("10.0.0.10"), text("10.0.0.20"));
+            let proposal = Proposal { file: "p.yaml".into(), before, after, history: Versioned::No };
+            stale_comments(&proposal, &"master-server--b".parse().unwrap())
+        };
+        let told = ["note: p.yaml:3: the comment on that line still names master-server--a; comments are left as they are"];
+        assert_eq!(notes(" # master-server--a"), told);
+        assert_eq!(notes("  # that is (master-server--a)."), told);
+        for quiet in ["", " # master-server--b", " # the master", " # harbor--ci"] {
+            assert_eq!(notes(quiet), [""; 0], "{quiet}");
+        }
+    }
 }

@@ -64,7 +64,7 @@ pub async fn list(ports: &Ports, session: &Session) -> Result<Code, Exit> {
 
 fn view(fleet: &Fleet, stack: &Stack) -> StackView {
     let master = match &stack.context {
-        Reading::Read(ContextFacts::Mastered { masters }) => {
+        Reading::Read(ContextFacts::Mastered { masters, .. }) => {
             let named: Vec<&str> = masters.iter().map(|master| &**master).filter(|master| !master.is_empty()).collect();
             (!named.is_empty()).then(|| named.join(", "))
         }

@@ -52,8 +52,8 @@ pub async fn show(wanted: &Status, ports: &Ports, session: &Session) -> Result<C
     let stacks = fleet.stacks.values().filter(|stack| !stack.name.is_master() && in_scope(&stack.name));
     let rows: Vec<_> = stacks
         .flat_map(|stack| {
-            let master =
-                wanted.master.clone().or_else(|| meant(&fleet, &projects, &stack.name, session.place.settings.master.as_ref()).cloned());
+            let meant = || meant(&fleet, &projects, &stack.name, stack.alternate(), session.place.settings.master.as_ref()).cloned();
+            let master = wanted.master.clone().or_else(meant);
             of_stack(&fleet, stack, master.as_ref(), &answers)
         })
         .collect();

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     exit::{Code, Exit},
+    interrupt::Work,
     request,
     wiring::Ports,
 };
@@ -21,6 +22,7 @@ use bldr_core::{
     update::{self, Concurrency, LockedOut, Mode, Sweep, Update, Updated},
 };
 use serde::Serialize;
+use std::fmt;
 
 /// Updates a stack.
 ///
@@ -28,7 +30,7 @@ use serde::Serialize;
 /// Whatever keeps it from being begun. How it ended is in the events and the code.
 pub async fn update(wanted: &request::Update, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
     let held = Held::take(&ports.stores, session).await?;
-    let ended = updated(wanted, false, false, ports, session).await;
+    let ended = updated(wanted, Orphans::Stay, ports, session).await;
     held.release(session, ended).await
 }
 
@@ -41,14 +43,28 @@ pub async fn update_master(wanted: &request::UpdateMaster, ports: &Ports, sessio
     let ended = async {
         let fleet = listed(ports, session).await?;
         let stack = named::master(&fleet, wanted.master.as_ref(), session)?.name.clone();
-        let update = request::Update { stack, mode: wanted.mode, concurrency: Concurrency::Serial, autostart: false };
-        updated(&update, wanted.mode == Mode::Apply, wanted.yes, ports, session).await
+        if wanted.master.is_none() {
+            named::note_of_another(&stack, &fleet, &ports.stores.shared.projects().await?, session);
+        }
+        let update = request::Update { stack, mode: wanted.mode, concurrency: Concurrency::Serial, autostart: wanted.autostart };
+        let orphans = if wanted.yes { Orphans::Go } else { Orphans::GoWhereFew };
+        updated(&update, orphans, ports, session).await
     };
     let ended = ended.await;
     held.release(session, ended).await
 }
 
-async fn updated(wanted: &request::Update, sweep: bool, more: bool, ports: &Ports, session: &Session) -> Result<Code, Exit> {
+/// What becomes of the keys of minions whose stack is no more. A dry run of a master names them in any case.
+enum Orphans {
+    /// They stay.
+    Stay,
+    /// They go, where they are no more than settings.yaml allows.
+    GoWhereFew,
+    /// They go, however many there are.
+    Go,
+}
+
+async fn updated(wanted: &request::Update, orphans: Orphans, ports: &Ports, session: &Session) -> Result<Code, Exit> {
     let sources = ports.sources(&session.place);
     let fleet = listed(ports, session).await?;
     if named::stack(&fleet, &wanted.stack)?.nodes.is_empty() {
@@ -60,10 +76,15 @@ async fn updated(wanted: &request::Update, sweep: bool, more: bool, ports: &Port
         autostart: wanted.autostart,
         ..of(&wanted.stack, ports, session).await?
     };
-    let sweep = sweep.then_some(Sweep { sources: &sources, percent: session.place.settings.orphans, more });
+    let percent = match orphans {
+        Orphans::Stay if wanted.mode == Mode::Apply || !wanted.stack.is_master() => None,
+        Orphans::Stay | Orphans::GoWhereFew => Some(session.place.settings.orphans),
+        Orphans::Go => Some(100),
+    };
+    let sweep = percent.map(|percent| Sweep { sources: &sources, percent });
     let run = run_of(session, ports.stores.clock.now());
     let work = async |operator: &dyn Operator| update::update(&update, sweep.as_ref(), &fleet, &run, &ports.of_an_update(operator)).await;
-    let updated = watched(session, work).await;
+    let updated = watched(Work::Steps, session, work).await;
     if updated.report.outcomes.get(&wanted.stack) == Some(&Outcome::Updated) {
         // A launch that was cut short in its update has come to its end.
         ports.stores.launches.end(&wanted.stack).await?;
@@ -93,12 +114,9 @@ async fn its_library(stack: &StackName, ports: &Ports, session: &Session) -> Res
     let projects = ports.stores.shared.projects().await?;
     named::some_project(&projects)?;
     let hosts = session.place.git_hosts()?;
-    let library = Library::of(&projects, stack, &hosts).map_err(|error| Exit::refused(error.to_string()).line("nothing was changed"))?;
-    library.shelves().map_err(|error| Exit::refused(error.to_string()).line("nothing was changed"))?;
-    if library.private.is_none() {
-        return Err(Exit::refused(format!("project '{}' names no `private-repo`, and a master has its template there", stack.project()))
-            .line("nothing was changed"));
-    }
+    let unchanged = |error: &dyn fmt::Display| Exit::refused(error.to_string()).line("nothing was changed");
+    let library = Library::of(&projects, stack, &hosts).map_err(|error| unchanged(&error))?;
+    library.fit_for(stack).map_err(|error| unchanged(&error))?;
     Ok(library)
 }
 

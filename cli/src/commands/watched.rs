@@ -3,7 +3,7 @@
 use super::Session;
 use crate::{
     exit::{Code, Exit},
-    interrupt,
+    interrupt::{self, Work},
     screen::{Interrupt, RunScreen},
 };
 use bldr_core::{
@@ -19,10 +19,10 @@ use std::{
 };
 
 /// Does it with the operator watching, who may ask it to stop.
-pub async fn watched<T>(session: &Session, work: impl AsyncFnOnce(&dyn Operator) -> T) -> T {
+pub async fn watched<T>(what: Work, session: &Session, work: impl AsyncFnOnce(&dyn Operator) -> T) -> T {
     let interrupt = Interrupt::default();
     let screen: Arc<dyn RunScreen> = session.screen.for_a_run(interrupt.clone()).into();
-    let watch = interrupt::watch(interrupt, screen.clone());
+    let watch = interrupt::watch(what, interrupt, screen.clone());
     let done = work(&*screen).await;
     watch.abort();
     screen.close();
@@ -45,13 +45,21 @@ pub fn run_of(session: &Session, now: Timestamp) -> Run {
 /// A run that could not be recorded.
 pub fn ended(report: &RunReport, session: &Session) -> Result<Code, Exit> {
     let code = code_of(report)?;
-    if code != Code::Done {
-        session.screen.note("run the same again when the causes are gone: what is done is left alone");
+    match code {
+        Code::Done => {}
+        Code::Interrupted if !report.outcomes.values().any(|outcome| *outcome == Outcome::Failed) => {
+            session.screen.note("run the same again to go on: what is done is left alone");
+        }
+        _ => session.screen.note("run the same again when the causes are gone: what is done is left alone"),
     }
     Ok(code)
 }
 
-fn code_of(report: &RunReport) -> Result<Code, Exit> {
+/// The code that the outcomes come to.
+///
+/// # Errors
+/// A run that could not be recorded.
+pub(super) fn code_of(report: &RunReport) -> Result<Code, Exit> {
     if let Some(problem) = &report.unrecorded {
         return Err(Exit::new(Code::Unrecorded, format!("the run could not be recorded: {problem}"))
             .line("nothing was begun after that; what was in flight was finished")

@@ -1,6 +1,7 @@
 //! What does a run look like to a program? Every event one JSON object on a line of stdout, as it happens.
 
 use super::{Interrupt, RunScreen, Screen, line};
+use async_trait::async_trait;
 use bldr_core::ports::{Operator, Record};
 
 /// JSON Lines on stdout.
@@ -16,6 +17,7 @@ impl Json {
     }
 }
 
+#[async_trait]
 impl Operator for Json {
     fn notify(&self, record: &Record) {
         let Ok(serde_json::Value::Object(mut object)) = serde_json::to_value(record) else { return };
@@ -26,6 +28,9 @@ impl Operator for Json {
     }
     fn interrupted(&self) -> bool {
         self.interrupt.asked()
+    }
+    async fn interruption(&self) {
+        self.interrupt.happens().await;
     }
 }
 

@@ -1,11 +1,48 @@
 //! What does an event look like as a line?
 
+pub use bldr_core::counted::counted;
 use bldr_core::{
     event::{Action, Event},
     fleet::Timestamp,
     name::{NodeName, StackName},
     ports::Change,
 };
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+/// The lines of one run: a long reason is said in full where a step fails, and shortened where it comes again. The table at the end
+/// has all of it.
+#[derive(Default)]
+pub struct Lines {
+    said: Mutex<HashMap<StackName, Vec<String>>>,
+}
+
+impl Lines {
+    /// As [`of_event`].
+    pub fn of_event(&self, event: &Event) -> Option<String> {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::StepFailed { stack, reason, .. } => said.entry(stack.clone()).or_default().push(reason.clone()),
+            Event::StackFinished { stack, outcome, reason: Some(reason), millis } => {
+                let known = said.remove(stack).unwrap_or_default();
+                let reason = known.iter().fold(reason.clone(), |reason, known| reason.replacen(known, &shortened(known), 1));
+                return of_event(&Event::StackFinished { stack: stack.clone(), outcome: *outcome, reason: Some(reason), millis: *millis });
+            }
+            _ => {}
+        }
+        of_event(event)
+    }
+}
+
+/// So much of it as one glance takes in, in whole words.
+fn shortened(text: &str) -> String {
+    const GLANCE: usize = 80;
+    let Some((end, _)) = text.char_indices().nth(GLANCE) else { return text.into() };
+    let cut = text[..end].rfind(' ').unwrap_or(end);
+    format!("{} …", text[..cut].trim_end_matches([',', ';', ':']))
+}
 
 /// The event in one line; `None` for those that say nothing a later one will not say better.
 pub fn of_event(event: &Event) -> Option<String> {
@@ -24,6 +61,7 @@ pub fn of_event(event: &Event) -> Option<String> {
                 ),
             }
         }
+        Event::StateBegun { node, number, state, .. } => format!("{node}: state {number}: {state}"),
         Event::StackStarted { .. } | Event::StepStarted { .. } | Event::RunFinished { .. } => return None,
         // What looks and changes nothing is worth a line where it fails.
         Event::StepFinished { action: Action::Examine, detail: None, .. } => return None,
@@ -87,11 +125,6 @@ fn done(action: Action) -> &'static str {
     }
 }
 
-/// A number of things.
-pub fn counted(number: usize, thing: &str) -> String {
-    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
-}
-
 /// How long that is: `0.4 s`, `12 s`, `3 min 02 s`, `1 h 05 min`.
 pub fn duration(millis: u64) -> String {
     let seconds = millis / 1000;
@@ -127,6 +160,33 @@ pub fn age(since: Timestamp, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_reason_is_said_once_in_full() {
+        let stack: StackName = "harbor--ci".parse().unwrap();
+        let step = |reason: &str| Event::StepFailed {
+            stack: stack.clone(),
+            node: None,
+            action: Action::KeyPair,
+            reason: reason.into(),
+            millis: 0,
+            states: None,
+        };
+        let end = |reason: &str| Event::StackFinished {
+            stack: stack.clone(),
+            outcome: bldr_core::event::Outcome::Failed,
+            reason: Some(reason.into()),
+            millis: 0,
+        };
+        let long = format!("key pair harbor--ci: another key has that name; {}", "its private key is not here ".repeat(4));
+        let lines = Lines::default();
+        assert!(lines.of_event(&step(&long)).unwrap().contains(&long));
+        let again = lines.of_event(&end(&format!("{long}; the same again goes on from here"))).unwrap();
+        insta::assert_snapshot!(again, @"harbor--ci: failed: key pair harbor--ci: another key has that name; its private key is not here its …; the same again goes on from here");
+        assert_eq!(lines.of_event(&end(&long)).unwrap(), format!("harbor--ci: failed: {long}"), "it was said by no step");
+        lines.of_event(&step("short"));
+        assert_eq!(lines.of_event(&end("short; and more")).unwrap(), "harbor--ci: failed: short; and more");
+    }
 
     #[test]
     fn durations_are_as_exact_as_they_are_short() {

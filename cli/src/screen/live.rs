@@ -1,8 +1,9 @@
 //! What does a run look like to somebody who watches? A line for every stack in work, and what is done scrolls away above.
 
 use super::{Interrupt, RunScreen, Screen, line, plain, summary};
+use async_trait::async_trait;
 use bldr_core::{
-    event::{Event, Outcome},
+    event::{Action, Event, Outcome},
     name::StackName,
     ports::{Operator, Record},
 };
@@ -23,6 +24,7 @@ pub struct Live {
     bars: MultiProgress,
     totals: ProgressBar,
     state: Mutex<State>,
+    lines: line::Lines,
 }
 
 #[derive(Default)]
@@ -30,6 +32,8 @@ struct State {
     working: HashMap<StackName, ProgressBar>,
     outcomes: Vec<Outcome>,
     planned: usize,
+    /// Of a run that moves stacks to a master. Another works on one stack, which has few steps.
+    moving: bool,
 }
 
 impl Live {
@@ -43,7 +47,7 @@ impl Live {
         let bars = MultiProgress::with_draw_target(target);
         let totals = bars.add(ProgressBar::new_spinner().with_style(style("{msg} · {elapsed}")));
         totals.enable_steady_tick(TICK);
-        Self { screen, interrupt, bars, totals, state: Mutex::default() }
+        Self { screen, interrupt, bars, totals, state: Mutex::default(), lines: line::Lines::default() }
     }
 
     /// Draws what there is now, without waiting for the next tick.
@@ -61,8 +65,11 @@ impl Live {
 impl State {
     fn show(&mut self, event: &Event, bars: &MultiProgress) {
         match event {
-            Event::RunStarted { lanes, .. } => self.planned = lanes.iter().map(|lane| lane.stacks.len()).sum(),
-            Event::StackStarted { stack } => {
+            Event::RunStarted { lanes, master, .. } => {
+                self.planned = lanes.iter().map(|lane| lane.stacks.len()).sum();
+                self.moving = master.is_some();
+            }
+            Event::StackStarted { stack, .. } => {
                 let bar = bars.insert_from_back(1, ProgressBar::new_spinner().with_style(style("{spinner} {prefix} {msg} · {elapsed}")));
                 bar.set_prefix(stack.to_string());
                 bar.enable_steady_tick(TICK);
@@ -71,6 +78,10 @@ impl State {
             Event::StepStarted { stack, node, action } => {
                 let node = node.as_ref().map(|node| format!("node {}: ", node.number())).unwrap_or_default();
                 self.working.get(stack).into_iter().for_each(|bar| bar.set_message(format!("{node}{}", action.doing())));
+            }
+            Event::StateBegun { stack, node, number, state } => {
+                let message = format!("node {}: {} {number}: {state}", node.number(), Action::Highstate.doing());
+                self.working.get(stack).into_iter().for_each(|bar| bar.set_message(message.clone()));
             }
             Event::StackFinished { stack, outcome, .. } => {
                 self.outcomes.push(*outcome);
@@ -83,6 +94,19 @@ impl State {
         }
     }
 
+    /// Whether its line stays. Of many stacks only their ends do, and what went wrong; of one also what its steps have to say.
+    fn lasts(&self, event: &Event) -> bool {
+        match event {
+            Event::RunStarted { .. }
+            | Event::StackFinished { .. }
+            | Event::StepFailed { .. }
+            | Event::OldKeysRemoved { .. }
+            | Event::Warning { .. } => true,
+            Event::StepFinished { detail, .. } => detail.is_some() && !self.moving,
+            _ => false,
+        }
+    }
+
     fn totals(&self) -> String {
         let left = self.planned.saturating_sub(self.outcomes.len());
         let done = summary::totals(&self.outcomes);
@@ -90,16 +114,13 @@ impl State {
     }
 }
 
+#[async_trait]
 impl Operator for Live {
     fn notify(&self, record: &Record) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.show(&record.event, &self.bars);
         self.totals.set_message(state.totals());
-        let lasting = matches!(
-            record.event,
-            Event::RunStarted { .. } | Event::StackFinished { .. } | Event::StepFailed { .. } | Event::Warning { .. }
-        );
-        if let Some(line) = line::of_event(&record.event).filter(|_| lasting) {
+        if let Some(line) = self.lines.of_event(&record.event).filter(|_| state.lasts(&record.event)) {
             self.above(&self.screen.tinted(&line, plain::style(&record.event)));
         }
         drop(state);
@@ -110,6 +131,9 @@ impl Operator for Live {
     }
     fn interrupted(&self) -> bool {
         self.interrupt.asked()
+    }
+    async fn interruption(&self) {
+        self.interrupt.happens().await;
     }
 }
 

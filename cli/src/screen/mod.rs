@@ -5,6 +5,7 @@ pub mod json;
 pub mod line;
 pub mod live;
 pub mod plain;
+pub mod report;
 pub mod summary;
 pub mod table;
 #[cfg(test)]
@@ -16,11 +17,9 @@ use owo_colors::{OwoColorize, Style};
 use serde::Serialize;
 use std::{
     io::{self, IsTerminal, Write},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
+use tokio::sync::watch;
 
 /// For whom results are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,16 +59,21 @@ impl Stream {
 
 /// Whether the operator asked to stop. Clones share the answer.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt(Arc<watch::Sender<bool>>);
 
 impl Interrupt {
     /// Notes that they did; true the first time.
     pub fn ask(&self) -> bool {
-        !self.0.swap(true, Ordering::SeqCst)
+        !self.0.send_replace(true)
     }
     /// Whether they did.
     pub fn asked(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        *self.0.borrow()
+    }
+    /// Comes back once they have.
+    pub async fn happens(&self) {
+        // It cannot end without: the sender is this one's.
+        let _ = self.0.subscribe().wait_for(|asked| *asked).await;
     }
 }
 

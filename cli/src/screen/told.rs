@@ -27,8 +27,8 @@ fn run() -> Vec<Record> {
             lanes,
             allow_unshared: true,
         },
-        Event::StackStarted { stack: beacon },
-        Event::StackStarted { stack: ci },
+        Event::StackStarted { stack: beacon, was: "10.0.0.10".parse().ok() },
+        Event::StackStarted { stack: ci, was: None },
         step_started("beacon--ci", None, Action::RewriteContext),
         Event::StepFinished {
             stack: "beacon--ci".parse().unwrap(),
@@ -40,6 +40,7 @@ fn run() -> Vec<Record> {
             states: None,
         },
         step_started("harbor--ci", Some(1), Action::Highstate),
+        state_begun("harbor--ci"),
         Event::Warning { message: "harbor--ci--1: the clock is off".into() },
         Event::StepFinished {
             stack: "beacon--ci".parse().unwrap(),
@@ -81,6 +82,11 @@ fn step_started(stack: &str, node: Option<u64>, action: Action) -> Event {
     Event::StepStarted { node: node.map(|number| stack.node(number)), stack, action }
 }
 
+fn state_begun(stack: &str) -> Event {
+    let stack: StackName = stack.parse().unwrap();
+    Event::StateBegun { node: stack.node(1), stack, number: 7, state: "file.managed /etc/motd".into() }
+}
+
 fn finished(stack: &str, outcome: Outcome, reason: Option<&str>, millis: u64) -> Event {
     Event::StackFinished { stack: stack.parse().unwrap(), outcome, reason: reason.map(Into::into), millis }
 }
@@ -91,6 +97,14 @@ fn a_plain_screen_tells_a_line_an_event_and_ends_with_a_table() {
     let plain = Plain::new(screen, Interrupt::default());
     run().iter().for_each(|record| plain.notify(record));
     insta::assert_snapshot!(format!("{}--- stdout\n{}", err.text(), out.text()));
+}
+
+#[test]
+fn a_plain_screen_shows_what_a_highstate_is_at_where_it_is_the_only_one() {
+    let (screen, _, err) = paper::screen(Format::Text);
+    let plain = Plain::new(screen, Interrupt::default());
+    plain.notify(&Record { at: Timestamp(1_795_351_381_000), event: state_begun("harbor--ci") });
+    assert_eq!(err.text(), "12:43:01 harbor--ci--1: state 7: file.managed /etc/motd\n");
 }
 
 #[test]
@@ -108,15 +122,84 @@ fn a_live_screen_moves_what_is_in_work_and_keeps_what_is_done() {
     let terminal = indicatif::InMemoryTerm::new(30, 120);
     let live = Live::drawing_on(indicatif::ProgressDrawTarget::term_like(Box::new(terminal.clone())), screen, Interrupt::default());
     let records = run();
-    let (middle, rest) = records.split_at(8);
+    let (middle, rest) = records.split_at(9);
     middle.iter().for_each(|record| live.notify(record));
     live.redraw();
     let in_work = terminal.contents();
-    for expected in ["beacon--ci rewriting context", "harbor--ci node 1: running highstate", "3 left", "warning: harbor--ci--1"] {
+    for expected in [
+        "beacon--ci rewriting context",
+        "harbor--ci node 1: running highstate 7: file.managed /etc/motd",
+        "3 left",
+        "warning: harbor--ci--1",
+    ] {
         assert!(in_work.contains(expected), "{expected}: {in_work}");
     }
     rest.iter().for_each(|record| live.notify(record));
     insta::assert_snapshot!(format!("{}\n--- stdout\n{}", terminal.contents(), out.text()));
+}
+
+/// Of one stack: a step that has something to say, one that has not, and the keys that went.
+fn update() -> Vec<Event> {
+    let stack: StackName = "master-server--b".parse().unwrap();
+    let run = RunId("20261122-124301-k3f9".into());
+    let done = |action, change, detail: Option<&str>| Event::StepFinished {
+        stack: stack.clone(),
+        node: Some(stack.node(1)),
+        action,
+        change,
+        millis: 1_000,
+        detail: detail.map(Into::into),
+        states: None,
+    };
+    vec![
+        Event::RunStarted {
+            run,
+            cloud: "sandbox".into(),
+            master: None,
+            address: None,
+            command: "bldr master.update".into(),
+            lanes: vec![LaneNames { project: stack.project(), stacks: vec![stack.clone()] }],
+            allow_unshared: false,
+        },
+        Event::StackStarted { stack: stack.clone(), was: None },
+        done(Action::FirstStart, Change::Made, Some("its host key is the one on its console")),
+        done(Action::Enlist, Change::Made, None),
+        done(Action::Highstate, Change::Made, Some("3 states, 1 changed")),
+        done(Action::Sweep, Change::Made, Some("1 key: quill--pr-7--1; `bldr keys.restore:ID,master-server--b` puts one back")),
+    ]
+}
+
+#[test]
+fn a_live_screen_keeps_what_the_steps_of_one_stack_have_to_say() {
+    let (screen, _, _) = paper::screen(Format::Text);
+    let terminal = indicatif::InMemoryTerm::new(30, 120);
+    let live = Live::drawing_on(indicatif::ProgressDrawTarget::term_like(Box::new(terminal.clone())), screen, Interrupt::default());
+    let mut left =
+        Event::OldKeysRemoved { master: "master-server--a".parse().unwrap(), ids: ["harbor--ci--1".to_owned()].into(), millis: 1_000 };
+    let at = Timestamp(1_795_351_381_000);
+    update().into_iter().for_each(|event| live.notify(&Record { at, event }));
+    live.notify(&Record { at, event: left.clone() });
+    live.redraw();
+    let shown: Vec<String> = terminal.contents().lines().take(5).map(str::to_owned).collect();
+    insta::assert_snapshot!(shown.join("\n"), @r"
+    run 20261122-124301-k3f9: master-server--b
+    master-server--b--1: lets us in: its host key is the one on its console (1.0 s)
+    master-server--b--1: highstate: 3 states, 1 changed (1.0 s)
+    master-server--b--1: orphaned keys: 1 key: quill--pr-7--1; `bldr keys.restore:ID,master-server--b` puts one back (1.0 s)
+    master-server--a: 1 key of minions that left it removed (1.0 s)
+    ");
+    // Of many stacks that would be too much; what an old master lost is said once.
+    let terminal = indicatif::InMemoryTerm::new(30, 120);
+    let (screen, _, _) = paper::screen(Format::Text);
+    let live = Live::drawing_on(indicatif::ProgressDrawTarget::term_like(Box::new(terminal.clone())), screen, Interrupt::default());
+    run().iter().take(8).for_each(|record| live.notify(record));
+    if let Event::OldKeysRemoved { ids, .. } = &mut left {
+        ids.insert("harbor--prod--1".into());
+    }
+    live.notify(&Record { at, event: left });
+    live.redraw();
+    let shown = terminal.contents();
+    assert!(shown.contains("2 keys of minions that left it removed") && !shown.contains("12 states"), "{shown}");
 }
 
 #[test]

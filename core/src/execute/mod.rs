@@ -7,8 +7,9 @@ mod stack;
 pub(crate) mod telling;
 
 use crate::{
+    address::MasterAddress,
     event::{Event, Outcome, RunId},
-    fleet::{Fleet, Host, Reading},
+    fleet::{ContextFacts, Fleet, Host, Reading},
     name::StackName,
     old_keys::{self, Identity},
     plan::{Entry, Lane, RemasterPlan, Todo},
@@ -161,12 +162,25 @@ impl Execution<'_> {
             }
             Todo::Steps { steps, .. } => {
                 let begun = self.ports.clock.now().0;
-                self.telling.tell(Event::StackStarted { stack: stack.clone() }).await;
+                self.telling.tell(Event::StackStarted { stack: stack.clone(), was: self.was(stack) }).await;
                 let (outcome, reason) = StackRun::new(self, stack).walk(steps, moving).await;
                 self.telling.finish(stack, outcome, reason, self.telling.millis_since(begun)).await;
                 outcome.is_success()
             }
         }
+    }
+
+    /// The address of the master that a stack has, where that is another one: by its context, or, where a run that was cut short has
+    /// rewritten that, by what a node of it says.
+    fn was(&self, stack: &StackName) -> Option<MasterAddress> {
+        let stack = self.fleet.stacks.get(stack)?;
+        let named = match &stack.context {
+            Reading::Read(ContextFacts::Mastered { masters, .. }) => masters.iter().find_map(|master| master.parse().ok()),
+            _ => None,
+        };
+        let evidence = stack.nodes.iter().filter_map(|node| node.evidence.ok());
+        let by_nodes = evidence.filter_map(|evidence| evidence.build_vars.clone().ok().flatten());
+        named.into_iter().chain(by_nodes).find(|address| *address != self.plan.address)
     }
 
     /// Takes the keys of the minions that have left from the masters they have left, in one go for each. A master that

@@ -5,10 +5,17 @@ use crate::{
     event::{Action, Event, Outcome, RunId, States},
     fleet::Host,
     name::{NodeName, StackName},
-    ports::{Change, Clock, Fence, Highstate, Journal, Operator, Record},
+    ports::{Change, Clock, Fence, Highstate, HighstateMode, Journal, Minions, Operator, Record},
+};
+use futures::{
+    StreamExt,
+    channel::mpsc,
+    future::{Either, select},
+    join,
 };
 use std::{
     future::Future,
+    pin::pin,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -48,20 +55,23 @@ impl Done {
 pub(crate) struct Failed {
     pub(crate) error: PortError,
     pub(crate) states: Option<States>,
+    /// Because the operator asked to stop.
+    pub(crate) interrupted: bool,
 }
 
 impl From<PortError> for Failed {
     fn from(error: PortError) -> Self {
-        Self { error, states: None }
+        Self { error, states: None, interrupted: false }
     }
 }
 
 pub(crate) type Stepped = Result<Done, Failed>;
 
-/// Why a step failed, in a sentence; and whether that was a refusal.
+/// Why a step failed, in a sentence; whether that was a refusal, and whether the operator asked for it.
 pub(crate) struct Trouble {
     pub(crate) reason: String,
     pub(crate) refused: bool,
+    pub(crate) interrupted: bool,
 }
 
 impl<'a> Telling<'a> {
@@ -158,14 +168,14 @@ impl<'a> Telling<'a> {
     ) -> Result<(), Trouble> {
         if let Some(problem) = self.unlocked() {
             let reason = format!("the lock is lost, so '{}' was not begun: {problem}", action.doing());
-            return Err(Trouble { reason, refused: false });
+            return Err(Trouble { reason, refused: false, interrupted: false });
         }
         let begun = self.now();
         self.tell(Event::StepStarted { stack: stack.clone(), node: node.clone(), action }).await;
         let undoing = action >= Action::Revert;
         if let Some(problem) = self.unrecorded().filter(|_| !undoing) {
             let reason = format!("the run can no longer be recorded, so '{}' was not begun: {problem}", action.doing());
-            return Err(Trouble { reason, refused: false });
+            return Err(Trouble { reason, refused: false, interrupted: false });
         }
         let done = work.await;
         let (stack, millis) = (stack.clone(), self.millis_since(begun));
@@ -174,10 +184,24 @@ impl<'a> Telling<'a> {
                 self.tell(Event::StepFinished { stack, node, action, change, millis, detail, states }).await;
                 Ok(())
             }
-            Err(Failed { error, states }) => {
+            Err(Failed { error, states, interrupted }) => {
                 let reason = format!("{error} (while {})", action.doing());
                 self.tell(Event::StepFailed { stack, node, action, reason: reason.clone(), millis, states }).await;
-                Err(Trouble { reason, refused: error.kind == PortErrorKind::Refused })
+                Err(Trouble { reason, refused: error.kind == PortErrorKind::Refused, interrupted })
+            }
+        }
+    }
+
+    /// Waits for something on a node that takes minutes and is not hurt by being left alone; no longer than until the operator
+    /// asks to stop.
+    pub(crate) async fn waited<T>(&self, node: &NodeName, wait: impl Future<Output = PortResult<T>>) -> Result<T, Failed> {
+        let (asked, wait) = (pin!(self.operator.interruption()), pin!(wait));
+        match select(asked, wait).await {
+            Either::Right((done, _)) => Ok(done?),
+            Either::Left(_) => {
+                let error =
+                    PortError::new(PortErrorKind::Refused, node.to_string(), "not waited for any longer: the operator asked to stop");
+                Err(Failed { error, states: None, interrupted: true })
             }
         }
     }
@@ -199,6 +223,16 @@ impl<'a> Telling<'a> {
         ask().await
     }
 
+    /// Runs the highstate of a node, and shows each of its states as it begins.
+    pub(crate) async fn shown(&self, minions: &dyn Minions, host: &Host, mode: HighstateMode) -> PortResult<Highstate> {
+        let (begun, states) = mpsc::unbounded();
+        let show = states.enumerate().for_each(async |(before, state)| {
+            let event = Event::StateBegun { stack: host.node.stack().clone(), node: host.node.clone(), number: before + 1, state };
+            self.operator.notify(&Record { at: self.clock.now(), event });
+        });
+        join!(minions.highstate(host, mode, begun), show).0
+    }
+
     /// What a highstate comes to; what it printed is kept, and what failed is named.
     pub(crate) async fn highstate(&self, host: &Host, highstate: Highstate, change: Change, advice: &str) -> Stepped {
         let output = match highstate.output.is_empty() {
@@ -218,6 +252,7 @@ impl<'a> Telling<'a> {
             return Ok(Done { change, detail: Some(highstate.summary), states });
         }
         let problem = format!("the highstate did not succeed: {}{failed}", highstate.summary);
-        Err(Failed { error: PortError::new(PortErrorKind::Refused, host.node.to_string(), problem).advise(advice), states })
+        let error = PortError::new(PortErrorKind::Refused, host.node.to_string(), problem).advise(advice);
+        Err(Failed { states, ..error.into() })
     }
 }

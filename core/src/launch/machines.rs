@@ -80,10 +80,10 @@ impl Launch<'_> {
     pub fn nodes(&self) -> Result<Vec<u64>, LaunchError> {
         const SUPPRESSED: &str = "ec2.suppressed";
         let part = self.part()?;
-        let wrong_size = |found: &Value| part.wrong("ec2.cluster-size", "a whole number from 1 to 1000", found.kind());
+        let wrong_size = |found: &Value| part.wrong("ec2.cluster-size", "a whole number from 1 to 1000", found.shown());
         let size = said(&part.ec2, "cluster-size").map(|size| count(size).filter(|n| *n <= MOST_NODES).ok_or_else(|| wrong_size(size)));
         let size = size.transpose()?.unwrap_or(1);
-        let wrong = |found: &Value| part.wrong(SUPPRESSED, "a list of nodes' numbers", found.kind());
+        let wrong = |found: &Value| part.wrong(SUPPRESSED, "a list of nodes' numbers", found.shown());
         let suppressed: BTreeSet<u64> = match said(&part.ec2, "suppressed") {
             None => BTreeSet::new(),
             Some(Value::Array(items)) => items.iter().map(|item| count(item).ok_or_else(|| wrong(item))).collect::<Result<_, _>>()?,
@@ -113,9 +113,9 @@ impl Launch<'_> {
         let root = match said(&ec2, "root") {
             None => None,
             Some(Value::Object(root)) => said(root, "size"),
-            Some(other) => return Err(part.wrong("ec2.root", "a map", other.kind())),
+            Some(other) => return Err(part.wrong("ec2.root", "a map", other.shown())),
         };
-        let gib = |size: &Value| count(size).ok_or_else(|| part.wrong("ec2.root.size", "a whole number of GiB", size.kind()));
+        let gib = |size: &Value| count(size).ok_or_else(|| part.wrong("ec2.root.size", "a whole number of GiB", size.shown()));
         Ok(MachineSpec {
             ami: needed("ami", "ec2.ami")?,
             instance_type: needed("type", "ec2.type")?,
@@ -135,7 +135,7 @@ impl Launch<'_> {
             None => return Ok(Vec::new()),
             Some(map @ Value::Object(_)) => std::slice::from_ref(map),
             Some(Value::Array(items)) => items,
-            Some(other) => return Err(part.wrong("ports", "a list or a map of ports", other.kind())),
+            Some(other) => return Err(part.wrong("ports", "a list or a map of ports", other.shown())),
         };
         let mut open = Vec::new();
         for item in items {
@@ -149,7 +149,7 @@ impl Launch<'_> {
                 Value::Int(number) => range(number.as_str()),
                 other => other.as_string().as_deref().and_then(range),
             };
-            open.push(bare.ok_or_else(|| part.wrong("ports", "a list of ports, ranges like '4505-4506' and maps of them", item.kind()))?);
+            open.push(bare.ok_or_else(|| part.wrong("ports", "a list of ports, ranges like '4505-4506' and maps of them", item.shown()))?);
         }
         Ok(open)
     }
@@ -160,18 +160,18 @@ impl Part<'_> {
         let overrides = match said(&self.ec2, "overrides") {
             None => return Ok(self.ec2.clone()),
             Some(Value::Object(overrides)) => overrides,
-            Some(other) => return Err(self.wrong("ec2.overrides", "a map", other.kind())),
+            Some(other) => return Err(self.wrong("ec2.overrides", "a map", other.shown())),
         };
         match said(overrides, &node.to_string()) {
             None => Ok(self.ec2.clone()),
             Some(Value::Object(over)) => Ok(merged(&self.ec2, over, &[], &[])),
-            Some(other) => Err(self.wrong(&format!("ec2.overrides.{node}"), "a map", other.kind())),
+            Some(other) => Err(self.wrong(&format!("ec2.overrides.{node}"), "a map", other.shown())),
         }
     }
 
     /// A text that says something, if there is one.
     fn text(&self, map: &Object, key: &str, below: &str) -> Result<Option<String>, LaunchError> {
-        let text = said(map, key).map(|value| value.as_string().ok_or_else(|| self.wrong(below, "a string", value.kind())));
+        let text = said(map, key).map(|value| value.as_string().ok_or_else(|| self.wrong(below, "a string", value.shown())));
         Ok(text.transpose()?.filter(|text| !text.is_empty()))
     }
 
@@ -183,19 +183,19 @@ impl Part<'_> {
             // A number is from the days when a port of a developer's machine was led to this one.
             Value::Null | Value::Int(_) => return Ok(open),
             Value::Object(rule) => rule,
-            other => return Err(self.wrong(&at, "a map or a port", other.kind())),
+            other => return Err(self.wrong(&at, "a map or a port", other.shown())),
         };
         for (name, value) in rule.iter() {
             let (name, text) = (name.decoded().unwrap_or_default(), value.as_string());
-            let wrong = |wanted, found| Err(self.wrong(&format!("{at}.{name}"), wanted, found));
+            let wrong = |wanted, found: String| Err(self.wrong(&format!("{at}.{name}"), wanted, found));
             match (&*name, text) {
                 ("guest", _) => {}
                 ("protocol", Some(tcp)) if tcp == "tcp" => open.protocol = Protocol::Tcp,
                 ("protocol", Some(udp)) if udp == "udp" => open.protocol = Protocol::Udp,
-                ("protocol", _) => return wrong("'tcp' or 'udp'", value.kind()),
+                ("protocol", _) => return wrong("'tcp' or 'udp'", value.shown()),
                 ("cidr-ip", Some(cidr)) if is_cidr(&cidr) => open.cidr = cidr,
-                ("cidr-ip", _) => return wrong("a range of addresses like '10.0.0.0/16'", value.kind()),
-                _ => return wrong("'cidr-ip', 'protocol' or 'guest'", "another key"),
+                ("cidr-ip", _) => return wrong("a range of addresses like '10.0.0.0/16'", value.shown()),
+                _ => return wrong("'cidr-ip', 'protocol' or 'guest'", "another key".into()),
             }
         }
         Ok(open)

@@ -18,7 +18,7 @@ use crate::{
     ports::{Begun, Change, Expected, HostKeys, KeyPairs, Launches, Order, Provisioning, SecurityGroupId},
     ssh_key::SshPublicKey,
     survey::FIRST_START,
-    update::{self, End, Run, Update, Updated, Work},
+    update::{self, End, Run, Update, Updated, Work, advised},
 };
 use futures::{StreamExt, stream};
 use std::time::Duration;
@@ -48,7 +48,7 @@ pub async fn launch(plan: &LaunchPlan, update: &Update, fleet: &Fleet, run: &Run
     let telling = ports.update.telling(run);
     let begun = telling.now();
     telling.tell(run.started(&plan.stack)).await;
-    telling.tell(Event::StackStarted { stack: plan.stack.clone() }).await;
+    telling.tell(Event::StackStarted { stack: plan.stack.clone(), was: None }).await;
     let making = Making { plan, run, ports, telling: &telling, context: plan.context.clone() };
     let mut locked_out = None;
     let end = match making.made().await {
@@ -83,7 +83,7 @@ struct Making<'a> {
 
 impl From<Trouble> for End {
     fn from(trouble: Trouble) -> Self {
-        Self::Failed(format!("{}; the same again goes on from here", trouble.reason))
+        if trouble.interrupted { Self::Interrupted } else { Self::Failed(format!("{}; the same again goes on from here", trouble.reason)) }
     }
 }
 
@@ -94,9 +94,8 @@ impl Making<'_> {
         if self.telling.interrupted() {
             return Err(End::Interrupted);
         }
-        let begun = Begun { stack: plan.stack.clone(), alternate: plan.alternate.clone(), at: self.ports.update.clock.now() };
         // Before anything is made: what there is from now on is known to be unfinished.
-        self.ports.launches.begin(&begun).await.map_err(|error| End::Failed(format!("{error} (nothing was made)")))?;
+        self.begin().await.map_err(|error| End::Failed(format!("{error} (nothing was made)")))?;
         self.step(None, Action::SaveContext, self.save_context()).await?;
         let mut key = None;
         self.step(None, Action::KeyPair, self.key_pair(&mut key)).await?;
@@ -117,6 +116,14 @@ impl Making<'_> {
         all(started.collect().await)
     }
 
+    async fn begin(&self) -> PortResult<()> {
+        let (plan, launches) = (self.plan, self.ports.launches);
+        // What was to be destroyed may have been finished once, and some of it may still be there.
+        let going = launches.begun(&plan.stack).await?.is_some_and(|before| before.going);
+        let at = self.ports.update.clock.now();
+        launches.begin(&Begun { stack: plan.stack.clone(), alternate: plan.alternate.clone(), at, going }).await
+    }
+
     async fn step(&self, node: Option<NodeName>, action: Action, work: impl Future<Output = Stepped>) -> Result<(), End> {
         if self.telling.interrupted() {
             return Err(End::Interrupted);
@@ -125,21 +132,40 @@ impl Making<'_> {
     }
 
     async fn save_context(&self) -> Stepped {
-        if self.plan.stored.is_some() {
-            return Ok(Change::NotNeeded.into());
-        }
-        let contexts = self.ports.update.contexts;
-        contexts.save(&self.plan.stack, &self.context.to_text(), &Expected::Absent).await?;
-        Ok(Change::Made.into())
+        let Some(expected) = &self.plan.save else { return Ok(Change::NotNeeded.into()) };
+        let saved = self.ports.update.contexts.save(&self.plan.stack, &self.context.to_text(), expected).await;
+        saved.map_err(|error| advised(&self.plan.stack, error))?;
+        let done = Done::from(Change::Made);
+        Ok(if *expected == Expected::Absent { done } else { done.saying("in place of one that no machine was made from") })
     }
 
     async fn key_pair(&self, made: &mut Option<SshPublicKey>) -> Stepped {
         let (key, own) = self.ports.key_pairs.of(&self.plan.stack).await?;
-        let known = self.ports.provisioning.key_pair(&self.plan.stack, &key).await?;
+        let known = match self.ports.provisioning.key_pair(&self.plan.stack, &key).await {
+            Err(error) if error.kind == PortErrorKind::Conflict => return Err(self.other_key(own, error).await?.into()),
+            answer => answer?,
+        };
         let change = if [own, known].contains(&Change::Made) { Change::Made } else { Change::NotNeeded };
         let done = Done::from(change).saying(key.fingerprint());
         *made = Some(key);
         Ok(done)
+    }
+
+    /// EC2 has the key pair, and its private half is not here. One that was made just now would let in to nothing.
+    async fn other_key(&self, own: Change, conflict: PortError) -> PortResult<PortError> {
+        let stack = &self.plan.stack;
+        let here = if own == Change::Made {
+            self.ports.key_pairs.remove(stack).await?;
+            format!("its private key is not here: put it into `keypairs` as {stack}.pem, and type the same again")
+        } else {
+            format!("{stack}.pem in `keypairs` is that of another: put the right one there, and type the same again")
+        };
+        let lost = if self.plan.found.key_pair.is_some() {
+            format!("where nobody has it, `bldr destroy:{stack}` removes what was made with it")
+        } else {
+            format!("it was not made for this stack; `aws ec2 describe-key-pairs --key-names {stack}` shows whose it is")
+        };
+        Ok(conflict.advise(format!("{here}; {lost}")))
     }
 
     async fn security_group(&self, made: &mut Option<SecurityGroupId>) -> Stepped {
@@ -185,9 +211,10 @@ impl Making<'_> {
 
     /// A master's address is known only now.
     async fn own_master(&self, own: &MasterAddress, made: &mut Option<Context>) -> Stepped {
-        let malformed = |error| PortError::new(PortErrorKind::Malformed, self.plan.stack.as_str(), format!("{error}"));
+        let stack = &self.plan.stack;
+        let malformed = |error| advised(stack, PortError::new(PortErrorKind::Malformed, stack.as_str(), format!("{error}")));
         let contexts = self.ports.update.contexts;
-        let document = contexts.load(&self.plan.stack).await?;
+        let document = contexts.load(stack).await.map_err(|error| advised(stack, error))?;
         let stored = Context::parse(&document.text).map_err(malformed)?;
         match its_own_master(&stored, own).map_err(malformed)? {
             None => {
@@ -210,14 +237,20 @@ impl Making<'_> {
 
     async fn first_start(&self, node: &Node, host: &Host) -> Stepped {
         let setup = self.ports.update.setup;
-        let printed = self.printed_keys(node).await?;
+        // Whom we have been let in by before has nothing new to say.
+        let known = self.ports.host_keys.known(host).await?;
+        let printed = self.telling.waited(&node.name, self.printed_keys(node)).await?;
         if !printed.is_empty() {
             self.ports.host_keys.learn(host, &printed).await?;
         }
-        setup.first_start(host, FIRST_START).await?;
-        self.build_vars(host).await?;
-        let how = if printed.is_empty() { "its host key was learnt on first connect" } else { "its host key is the one on its console" };
-        Ok(Done::from(Change::Made).saying(how))
+        self.telling.waited(&node.name, setup.first_start(host, FIRST_START)).await?;
+        let written = self.build_vars(host).await?;
+        let done = Done::from(if known { written } else { Change::Made });
+        Ok(match (known, printed.is_empty()) {
+            (true, _) => done,
+            (false, true) => done.saying("its host key was learnt on first connect"),
+            (false, false) => done.saying("its host key is the one on its console"),
+        })
     }
 
     /// The host keys on the machine's console, where EC2 shows it in time.
@@ -239,15 +272,16 @@ impl Making<'_> {
     }
 
     /// What the user data could not bring, or brought before the address of a master was known.
-    async fn build_vars(&self, host: &Host) -> PortResult<()> {
+    async fn build_vars(&self, host: &Host) -> PortResult<Change> {
         let minions = self.ports.update.minions;
         let there = self.telling.patiently(async || minions.read(host).await).await?.build_vars;
         let wanted = match BuildVars::brought_up_to_date(there.as_deref(), &self.context, &host.node) {
             Ok(wanted) => wanted,
             Err(_) => Some(BuildVars::derived(&self.context, &host.node).encode()),
         };
-        let Some(wanted) = wanted else { return Ok(()) };
-        self.telling.patiently(async || minions.write_build_vars(host, &wanted).await).await
+        let Some(wanted) = wanted else { return Ok(Change::NotNeeded) };
+        self.telling.patiently(async || minions.write_build_vars(host, &wanted).await).await?;
+        Ok(Change::Made)
     }
 }
 
@@ -262,6 +296,7 @@ fn node(name: &NodeName, instance: &Instance, reach: Option<crate::address::Host
         id: instance.id.clone(),
         state: instance.state,
         private: instance.private.clone(),
+        public: instance.public.clone(),
         reach,
         launched: instance.launched,
         evidence: Reading::NotAsked,

@@ -5,9 +5,8 @@ use crate::{
     build_vars::BuildVars,
     context::{Context, ContextError, Rewrite},
     fleet::{Fleet, InstanceState},
-    json::Value,
     name::StackName,
-    ports::{Begun, Belongings, Document, Revision},
+    ports::{Begun, Belongings, Document, Expected},
 };
 use std::collections::BTreeMap;
 
@@ -51,8 +50,48 @@ pub enum Refusal {
         wanted: String,
     },
     /// What is stored cannot be read.
-    #[error("its context: {0}")]
-    Context(#[from] ContextError),
+    #[error("{stack}: {problem}")]
+    Context {
+        /// The stack.
+        stack: StackName,
+        /// Why not.
+        problem: ContextError,
+    },
+    /// Its context names no master, or several.
+    #[error("{stack}: its context names {masters} masters, and has to name one")]
+    Masters {
+        /// The stack.
+        stack: StackName,
+        /// How many.
+        masters: usize,
+    },
+    /// Nobody is at the address of its master.
+    #[error("the project files name {address} as the master's address, and no master of {region} has it")]
+    NoMaster {
+        /// The address.
+        address: String,
+        /// The region that was looked at.
+        region: String,
+    },
+    /// Its master is not running.
+    #[error("its master {0} does not run")]
+    MasterDown(StackName),
+    /// Its master runs, and takes in no minion.
+    #[error("its master {master}: {why}")]
+    MasterSilent {
+        /// The master.
+        master: StackName,
+        /// Why, as half a sentence.
+        why: String,
+    },
+    /// No Salt is fit for it.
+    #[error("{stack}: {why}")]
+    Salt {
+        /// The stack.
+        stack: StackName,
+        /// Why, as half a sentence.
+        why: String,
+    },
 }
 
 /// What is there already of a stack that is to be launched.
@@ -77,8 +116,8 @@ pub struct LaunchPlan {
     pub alternate: Option<String>,
     /// Its context.
     pub context: Context,
-    /// Under which revision that is stored, where it is.
-    pub stored: Option<Revision>,
+    /// In whose place it has to be saved; `None` where it is stored already.
+    pub save: Option<Expected>,
     /// A machine for each of its nodes, by number.
     pub machines: BTreeMap<u64, MachineSpec>,
     /// What is open in its security group.
@@ -91,9 +130,17 @@ impl LaunchPlan {
     /// Whether a node's machine is there.
     pub fn has(&self, node: u64) -> bool {
         let number = node.to_string();
-        let of = |state| !matches!(state, InstanceState::ShuttingDown | InstanceState::Terminated);
-        self.found.instances.iter().any(|instance| of(instance.state) && instance.node_tag.as_deref() == Some(&number))
+        self.found.instances.iter().any(|instance| is_there(instance.state) && instance.node_tag.as_deref() == Some(&number))
     }
+
+    /// Whether every node's machine is there.
+    pub fn has_all(&self) -> bool {
+        self.machines.keys().all(|node| self.has(*node))
+    }
+}
+
+fn is_there(state: InstanceState) -> bool {
+    !matches!(state, InstanceState::ShuttingDown | InstanceState::Terminated)
 }
 
 /// Plans the launch of a stack, or what is left of one that was cut short.
@@ -116,9 +163,11 @@ pub fn plan(launch: &Launch<'_>, fleet: &Fleet, there: There) -> Result<LaunchPl
         return Err(Refusal::OtherAlternate { was: named(&begun.alternate), wanted: named(&wanted) });
     }
     if launch.is_unique()? {
-        let alternate = |context: &Context| context.as_object().get("alt-config").and_then(Value::as_string);
-        let own = alternate(&fresh);
-        if let Some((by, _)) = there.siblings.iter().find(|(name, context)| name != stack && alternate(context) == own) {
+        let own = fresh.alternate();
+        // Older contexts do not say it: those stacks have the one that they are named after.
+        let named = |name: &StackName, context: &Context| context.alternate().unwrap_or_else(|| name.instance_str().into());
+        let has_it = |(name, context): &&(StackName, Context)| name != stack && Some(named(name, context)) == own;
+        if let Some((by, _)) = there.siblings.iter().find(has_it) {
             return Err(Refusal::Taken { alternate: own.unwrap_or_default(), by: by.clone() });
         }
     }
@@ -128,30 +177,24 @@ pub fn plan(launch: &Launch<'_>, fleet: &Fleet, there: There) -> Result<LaunchPl
     if !foreign.is_empty() {
         return Err(Refusal::Foreign(stack.clone(), foreign.join(", ")));
     }
-    let stored = there.context.as_ref().map(|document| Context::parse(&document.text)).transpose()?;
-    let plan = LaunchPlan {
-        stack: stack.clone(),
-        alternate: wanted,
-        stored: there.context.map(|document| document.revision),
-        context: stored.unwrap_or(fresh),
-        machines,
-        open,
-        found: there.belongings,
+    // What no machine has been made from may be another one by now: whoever mends the project file and goes on means the mended one.
+    let replaced = unfinished && !there.belongings.instances.iter().any(|instance| is_there(instance.state));
+    let (context, save) = match there.context {
+        None => (fresh.clone(), Some(Expected::Absent)),
+        Some(stored) if replaced && stored.text != fresh.to_text() => (fresh.clone(), Some(Expected::Revision(stored.revision))),
+        Some(stored) => (Context::parse(&stored.text).map_err(|problem| Refusal::Context { stack: stack.clone(), problem })?, None),
     };
+    let stored = save != Some(Expected::Absent);
+    let plan = LaunchPlan { stack: stack.clone(), alternate: wanted, context, save, machines, open, found: there.belongings };
     if !unfinished {
-        let named = |context: &Context| context.as_object().get("alt-config").and_then(Value::as_string);
-        if plan.stored.is_some()
-            && !plan.found.is_empty()
-            && launch.alternate.is_some()
-            && named(&plan.context) != named(&launch.context()?)
-        {
+        if stored && !plan.found.is_empty() && launch.alternate.is_some() && plan.context.alternate() != fresh.alternate() {
             let shown = |name: Option<String>| name.map_or("no alternate".into(), |name| format!("the alternate '{name}'"));
-            return Err(Refusal::OtherAlternate { was: shown(named(&plan.context)), wanted: shown(plan.alternate.clone()) });
+            return Err(Refusal::OtherAlternate { was: shown(plan.context.alternate()), wanted: shown(plan.alternate.clone()) });
         }
-        if plan.machines.keys().all(|node| plan.has(*node)) {
+        if plan.has_all() {
             return Err(Refusal::Exists(stack.clone()));
         }
-        if plan.stored.is_some() && plan.found.is_empty() {
+        if stored && plan.found.is_empty() {
             return Err(Refusal::Elsewhere { stack: stack.clone(), region: fleet.region.clone() });
         }
     }

@@ -28,7 +28,7 @@ impl Part<'_> {
             let subscriptions = match queue {
                 Value::Null => None,
                 Value::Object(queue) => queue.get("subscriptions"),
-                other => return Err(self.wrong(&key(), "a map", other.kind())),
+                other => return Err(self.wrong(&key(), "a map", other.shown())),
             };
             Ok((for_instance(name, id), self.topics(subscriptions, &format!("{}.subscriptions", key()), id)?))
         });
@@ -41,7 +41,7 @@ impl Part<'_> {
             None => None,
             Some(Value::Object(named)) => Some(named),
             Some(Value::Array(items)) if items.is_empty() => None,
-            Some(other) => return Err(self.wrong(key, "a map", other.kind())),
+            Some(other) => return Err(self.wrong(key, "a map", other.shown())),
         };
         Ok(named.into_iter().flat_map(Object::iter))
     }
@@ -50,12 +50,12 @@ impl Part<'_> {
     pub(super) fn topics(&self, list: Option<&Value>, key: &str, id: &str) -> Result<Value, LaunchError> {
         let name = |item: &Value| match item {
             Value::Text(name) => Ok(Value::Text(for_instance(name, id))),
-            other => Err(self.wrong(key, "a list of names", other.kind())),
+            other => Err(self.wrong(key, "a list of names", other.shown())),
         };
         match list {
             None | Some(Value::Null) => Ok(Vec::new().into()),
             Some(Value::Array(items)) => Ok(items.iter().map(name).collect::<Result<Vec<_>, _>>()?.into()),
-            Some(other) => Err(self.wrong(key, "a list of names", other.kind())),
+            Some(other) => Err(self.wrong(key, "a list of names", other.shown())),
         }
     }
 

@@ -3,6 +3,7 @@
 
 use super::make::Ports;
 use crate::{
+    counted::counted,
     error::PortResult,
     event::{Action, Event, Outcome},
     execute::{
@@ -30,7 +31,7 @@ pub async fn destroy(what: &Destruction<'_>, run: &Run, ports: &Ports<'_>) -> Ru
     let telling = ports.update.telling(run);
     let begun = telling.now();
     telling.tell(run.started(what.stack)).await;
-    telling.tell(Event::StackStarted { stack: what.stack.clone() }).await;
+    telling.tell(Event::StackStarted { stack: what.stack.clone(), was: None }).await;
     let ended = async {
         telling.step(what.stack, None, Action::Remove, removed(what, ports)).await?;
         telling.step(what.stack, None, Action::RemoveContext, without_context(what, ports)).await
@@ -48,12 +49,16 @@ async fn removed(what: &Destruction<'_>, ports: &Ports<'_>) -> Stepped {
     forgotten(what, ports).await?;
     let found = ports.provisioning.remove(what.stack).await?;
     let own = ports.key_pairs.remove(what.stack).await?;
-    let change = if found.is_empty() && own == Change::NotNeeded { Change::NotNeeded } else { Change::Made };
-    let machines = match found.instances.len() {
-        1 => "1 machine".to_owned(),
-        count => format!("{count} machines"),
-    };
-    Ok(Done::from(change).saying(format!("{machines}, {} security group(s), key pair", found.security_groups.len())))
+    let some = |count: usize, thing| (count > 0).then(|| counted(count, thing));
+    let gone = [
+        some(found.instances.len(), "machine"),
+        some(found.security_groups.len(), "security group"),
+        found.key_pair.map(|_| "its key pair".into()),
+        // Nothing can be logged in to with it any more.
+        own.map(|place| format!("its private key {place}")),
+    ];
+    let gone: Vec<String> = gone.into_iter().flatten().collect();
+    Ok(if gone.is_empty() { Change::NotNeeded.into() } else { Done::from(Change::Made).saying(gone.join(", ")) })
 }
 
 /// What this operator's machine remembers of them.

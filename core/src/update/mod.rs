@@ -28,6 +28,7 @@ use std::{
     time::Duration,
 };
 pub use sweep::Sweep;
+use sweep::swept;
 
 /// How many nodes of a stack are worked on at once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,17 +137,21 @@ pub struct Updated {
     pub locked_out: Option<LockedOut>,
 }
 
-/// Updates a stack of a listed fleet; of a master also the keys it holds, where that is asked for and all else went well.
+/// Updates a stack of a listed fleet; of a master also the keys it holds, where that is asked for and all else went well. A dry run
+/// says which of those would go.
 pub async fn update(update: &Update, sweep: Option<&Sweep<'_>>, fleet: &Fleet, run: &Run, ports: &Ports<'_>) -> Updated {
     let telling = ports.telling(run);
     let begun = telling.now();
     telling.tell(run.started(&update.stack)).await;
-    telling.tell(Event::StackStarted { stack: update.stack.clone() }).await;
+    telling.tell(Event::StackStarted { stack: update.stack.clone(), was: None }).await;
     let work = Work::new(update, fleet, &run.addresses, ports, &telling);
     let nodes: Vec<_> = fleet.stacks.get(&update.stack).into_iter().flat_map(|stack| &stack.nodes).map(|node| (node, None)).collect();
     let mut end = work.done(&nodes).await;
     if let (Some(sweep), End::Done(_), Some(node)) = (sweep, &end, nodes.first().map(|(node, _)| *node)) {
-        end = swept(sweep, node, &telling, ports).await.unwrap_or(end);
+        end = match swept(sweep, update.mode, node, &telling, ports).await {
+            Ok(due) => end.and(due),
+            Err(end) => end,
+        };
     }
     let (outcome, reason) = end.told(match update.mode {
         Mode::Apply => Outcome::Updated,
@@ -155,19 +160,6 @@ pub async fn update(update: &Update, sweep: Option<&Sweep<'_>>, fleet: &Fleet, r
     let locked_out = work.locked_out();
     telling.finish(&update.stack, outcome, reason, telling.millis_since(begun)).await;
     Updated { report: telling.close(begun).await, locked_out }
-}
-
-/// `None` where that went well.
-async fn swept(sweep: &Sweep<'_>, node: &Node, telling: &Telling<'_>, ports: &Ports<'_>) -> Option<End> {
-    if telling.interrupted() {
-        return Some(End::Interrupted);
-    }
-    let host = node.host()?;
-    let master = node.name.stack();
-    let taken = sweep.swept(master, &host, ports.masters, telling);
-    let ended = telling.step(master, Some(node.name.clone()), crate::event::Action::Sweep, taken).await;
-    ports.minions.release(&host).await;
-    ended.err().map(|trouble| End::Failed(trouble.reason))
 }
 
 impl Run {
@@ -199,6 +191,14 @@ pub(crate) enum End {
 }
 
 impl End {
+    /// The same end, with more to be said about it.
+    fn and(self, more: Option<String>) -> Self {
+        match self {
+            Self::Done(said) if more.is_some() => Self::Done(Some(said.into_iter().chain(more).collect::<Vec<_>>().join("; "))),
+            end => end,
+        }
+    }
+
     /// As an outcome, where that is what its end is called.
     pub(crate) fn told(self, done: Outcome) -> (Outcome, Option<String>) {
         match self {
@@ -274,14 +274,25 @@ impl<'a> Work<'a> {
 
     /// What the stack's context asks for; `None` where that is masterless.
     async fn wanted(&self) -> PortResult<Option<Wanted>> {
-        let document = self.ports.contexts.load(&self.update.stack).await?;
-        let malformed = |error| PortError::new(PortErrorKind::Malformed, self.update.stack.as_str(), format!("{error}"));
+        let stack = &self.update.stack;
+        let document = self.ports.contexts.load(stack).await.map_err(|error| advised(stack, error))?;
+        let malformed = |error| advised(stack, PortError::new(PortErrorKind::Malformed, stack.as_str(), format!("{error}")));
         let context = Context::parse(&document.text).map_err(malformed)?;
         Ok(match context.facts().map_err(malformed)? {
             ContextFacts::Masterless => None,
             _ => Some(Wanted { salt: context.salt() }),
         })
     }
+}
+
+/// The error with what to type where a context is not what it should be, unless it says that itself.
+pub(crate) fn advised(stack: &StackName, error: PortError) -> PortError {
+    let unfit = matches!(error.kind, PortErrorKind::NotFound | PortErrorKind::Malformed | PortErrorKind::Conflict);
+    if error.advice.is_some() || !unfit {
+        return error;
+    }
+    let advice = format!("`bldr context.history:{stack}` lists earlier contexts, `bldr context.restore:{stack},REVISION` brings one back");
+    error.advise(advice)
 }
 
 /// What a context asks for.

@@ -56,7 +56,7 @@ enum Stop {
 
 impl From<Trouble> for Stop {
     fn from(trouble: Trouble) -> Self {
-        Self::Trouble(trouble)
+        if trouble.interrupted { Self::Interrupted } else { Self::Trouble(trouble) }
     }
 }
 
@@ -89,8 +89,7 @@ impl<'a> NodeUpdate<'a> {
             Ok(()) if !self.trouble.is_empty() => End::Failed(self.trouble.join("; ")),
             Ok(()) => End::Done(match self.work.update.mode {
                 Mode::Apply => None,
-                Mode::DryRun if self.due.is_empty() => Some("nothing would be changed but by the highstate".into()),
-                Mode::DryRun => Some(format!("{} would be changed: {}", self.node.name, self.due.join(", "))),
+                Mode::DryRun => Some(self.told_due()),
             }),
         }
     }
@@ -108,6 +107,9 @@ impl<'a> NodeUpdate<'a> {
         }
         self.step(Action::Examine).await?;
         if dry {
+            if self.role() == Role::Master {
+                self.step(Action::Refresh).await?;
+            }
             if self.evidence.as_ref().is_some_and(|evidence| evidence.minion_key.is_some()) && self.due.is_empty() {
                 self.step(Action::Highstate).await?;
             }
@@ -140,6 +142,7 @@ impl<'a> NodeUpdate<'a> {
             Action::Start => self.start().await,
             Action::Examine => self.examine().await,
             Action::Install => self.install().await,
+            Action::Refresh if self.work.update.mode == Mode::DryRun => self.would_refresh().await,
             Action::Refresh => self.refresh().await,
             Action::Introduce => self.introduce().await,
             Action::Enlist => self.enlist().await,
@@ -164,7 +167,11 @@ impl<'a> NodeUpdate<'a> {
         let (ports, stack) = (self.work.ports, self.node.name.stack());
         if !self.work.update.autostart || self.work.update.mode == Mode::DryRun {
             let problem = self.about(PortErrorKind::Refused, format!("it is {} (nothing was changed on it)", self.node.state));
-            return Err(problem.advise(format!("`bldr start:{stack}` starts it, and so does autostart=yes")).into());
+            let advice = match self.work.update.mode {
+                Mode::Apply => format!("`bldr start:{stack}` starts it, and so does autostart=yes"),
+                Mode::DryRun => format!("a dry run starts nothing; `bldr start:{stack}` does"),
+            };
+            return Err(problem.advise(advice).into());
         }
         ports.sleepers.forget(&self.node.name).await?;
         let instance = ports.power.start(&self.node.id).await?;
@@ -173,7 +180,8 @@ impl<'a> NodeUpdate<'a> {
         let started = Done::from(Change::Made).saying(format!("at {address}"));
         let host = Host { node: self.node.name.clone(), address };
         // Its first start is long ago, and however that went is no reason now: it only has to let us in.
-        self.work.telling.again_after(&[5; 60], async || ports.minions.read(&host).await).await?;
+        let telling = self.work.telling;
+        telling.waited(&self.node.name, telling.again_after(&[5; 60], async || ports.minions.read(&host).await)).await?;
         self.host = Some(host);
         Ok(started)
     }
@@ -301,7 +309,7 @@ impl<'a> NodeUpdate<'a> {
             Mode::Apply => (HighstateMode::Apply, Change::Made),
             Mode::DryRun => (HighstateMode::Test, Change::NotNeeded),
         };
-        let highstate = work.ports.minions.highstate(&host, mode).await.map_err(Failed::from)?;
+        let highstate = work.telling.shown(work.ports.minions, &host, mode).await.map_err(Failed::from)?;
         work.telling.highstate(&host, highstate, change, "run it again when the cause is gone").await
     }
 }

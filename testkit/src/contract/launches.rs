@@ -25,5 +25,5 @@ pub async fn suite(launches: &dyn Launches) {
 
 /// A launch that has begun.
 pub fn begun(stack: &StackName, alternate: Option<&str>) -> Begun {
-    Begun { stack: stack.clone(), alternate: alternate.map(Into::into), at: Timestamp(1_795_350_181_123) }
+    Begun { stack: stack.clone(), alternate: alternate.map(Into::into), at: Timestamp(1_795_350_181_123), going: alternate.is_some() }
 }

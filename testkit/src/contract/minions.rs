@@ -7,6 +7,7 @@ use bldr_core::{
     fleet::{Host, PublicKey},
     ports::{Change, HighstateMode, Minions, Proof, Repointing},
 };
+use futures::{StreamExt, channel::mpsc};
 use std::time::Duration;
 
 /// The minion's configuration.
@@ -178,7 +179,8 @@ async fn a_missing_configuration_is_made(bench: &dyn Bench) {
 }
 
 async fn only_an_applied_highstate_that_succeeds_takes_the_mark_away(bench: &dyn Bench) {
-    let run = async |mode| bench.minions().highstate(&bench.host(), mode).await.expect("highstate");
+    let (heard, mut states) = mpsc::unbounded();
+    let run = async |mode| bench.minions().highstate(&bench.host(), mode, heard.clone()).await.expect("highstate");
     pointed_elsewhere(bench).await;
     repoint(bench).await;
 
@@ -199,6 +201,9 @@ async fn only_an_applied_highstate_that_succeeds_takes_the_mark_away(bench: &dyn
     let applied = run(HighstateMode::Apply).await;
     assert!(applied.succeeded && applied.failed.is_empty(), "{applied:?}");
     assert_eq!(bench.get(DUE).await, None);
+    drop(heard);
+    let begun = states.next().await.expect("which states begin is told");
+    assert!(begun.contains('.'), "{begun} is a function");
 }
 
 async fn an_examination_tells_what_a_reading_tells_and_changes_nothing(bench: &dyn Bench) {

@@ -30,7 +30,7 @@ fn address(text: &str) -> MasterAddress {
 
 async fn told(files: &dyn SharedAddress, project: &str) -> Option<String> {
     let stack: StackName = format!("{project}--ci").parse().unwrap();
-    files.projects().await.unwrap().shared_master(&stack)
+    files.projects().await.unwrap().shared_master(&stack, None)
 }
 
 async fn the_projects_say_where_the_master_is(files: &dyn SharedAddress, old: &MasterAddress) {

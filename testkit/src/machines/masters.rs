@@ -69,7 +69,7 @@ impl Masters for Machines {
         let name = self.enter(host).await?;
         let config = self.file(&name, path::MASTER)?.unwrap_or_default();
         let told = |key: &str| config.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')?.trim().parse().ok());
-        // It can reach every repository, and its one folder of states is as full as it looks.
+        // It can read every repository that there is, and its one folder of states is as full as it looks.
         let states = self.list(&name, path::STATES)?;
         Ok(Workplace {
             now: self.clock.now(),
@@ -77,7 +77,7 @@ impl Masters for Machines {
             processors: 2,
             disks: vec![Disk { mount: "/".into(), free_kib: 20 << 20, used_percent: 20 }],
             roots: vec![Root { path: path::STATES.into(), content: if states.is_empty() { Content::Nothing } else { Content::Files } }],
-            repositories: vec![None; repositories.len()],
+            repositories: repositories.iter().map(|url| url.contains("/missing").then(|| "Repository not found".into())).collect(),
             pillar: if sample.is_some() { Pillar::Rendered } else { Pillar::Unasked },
         })
     }

@@ -8,7 +8,7 @@ use bldr_core::{
     error::{PortError, PortErrorKind, PortResult},
     fleet::{Host, Kept, NodeFiles, Outlook, PublicKey},
     minion_config,
-    ports::{Change, Highstate, HighstateMode, Minions, Proof, Repointing},
+    ports::{Change, Highstate, HighstateMode, Minions, Proof, Repointing, States},
 };
 use std::time::Duration;
 
@@ -222,10 +222,16 @@ impl Minions for Machines {
         })
     }
 
-    async fn highstate(&self, host: &Host, mode: HighstateMode) -> PortResult<Highstate> {
+    async fn highstate(&self, host: &Host, mode: HighstateMode, begun: States) -> PortResult<Highstate> {
         let name = self.enter(host).await?;
         if let Err(reason) = salt::order_reaches(self, &name)? {
             return Ok(refused(reason));
+        }
+        if mode != HighstateMode::None {
+            for state in ["pkg.installed ntp", "file.managed /etc/motd", "cmd.run"] {
+                // Nobody has to listen.
+                let _ = begun.unbounded_send(state.into());
+            }
         }
         if let Some(failure) = self.failure(&name) {
             return Ok(failure);

@@ -367,6 +367,7 @@ impl Machines {
             Some(Fault::Unreachable) => Err(unreachable()),
             Some(Fault::Denied) => Err(PortError::new(PortErrorKind::Denied, host.node.to_string(), "permission denied")),
             _ => {
+                self.recognised(host, &name)?;
                 self.watchdog(&name)?;
                 Ok(name)
             }

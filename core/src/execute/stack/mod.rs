@@ -102,7 +102,7 @@ impl<'a> StackRun<'a> {
     }
 
     /// What a step that failed comes to for the stack.
-    async fn ended(&mut self, at: Action, Trouble { reason, refused }: Trouble) -> (Outcome, String) {
+    async fn ended(&mut self, at: Action, Trouble { reason, refused, .. }: Trouble) -> (Outcome, String) {
         if self.confirmed || at == Action::Stop {
             return (Outcome::Failed, reason);
         }

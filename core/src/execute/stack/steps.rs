@@ -230,7 +230,7 @@ impl StackRun<'_> {
 
     pub(super) async fn highstate(&self, host: &Host) -> Stepped {
         let mode = self.execution.plan.highstate;
-        let highstate = self.execution.ports.minions.highstate(host, mode).await?;
+        let highstate = self.execution.telling.shown(self.execution.ports.minions, host, mode).await?;
         let change = if mode == HighstateMode::Apply { Change::Made } else { Change::NotNeeded };
         self.execution
             .telling

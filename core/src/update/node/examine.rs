@@ -4,6 +4,7 @@ use super::{Commander, NodeUpdate};
 use crate::{
     address::MasterAddress,
     build_vars::BuildVars,
+    doctor::without_secrets,
     error::{PortErrorKind, PortResult},
     execute::telling::{Done, Stepped},
     fleet::{Evidence, HeldKey, KeyState, Node, NodeFiles, Outlook},
@@ -105,6 +106,38 @@ impl NodeUpdate<'_> {
         let problem = format!("its build vars name {address} as its master, and no master of {} has that address", fleet.region);
         let advice = format!("`bldr master.remaster:{},MASTER` moves it to one that is there", self.node.name.stack());
         Err(self.about(PortErrorKind::NotFound, problem).advise(advice))
+    }
+
+    /// What an update would do with a master's library, for a dry run: every repository is refreshed, where it can be read.
+    pub(super) async fn would_refresh(&mut self) -> Stepped {
+        let (work, host) = (self.work, self.at()?);
+        let library = &work.update.library;
+        let shelves = library.shelves().map_err(|error| self.about(PortErrorKind::Refused, error.to_string()))?;
+        let urls: Vec<String> = shelves.iter().map(|shelf| shelf.url.to_owned()).collect();
+        let looked = work.telling.patiently(async || work.ports.masters.inspect(&host, &urls, None).await).await?;
+        let mut refreshed = Vec::new();
+        for (shelf, why) in shelves.iter().zip(&looked.repositories) {
+            let url = without_secrets(shelf.url);
+            match why {
+                None => refreshed.push(format!("{} from {url}", shelf.folder)),
+                Some(why) => self.trouble.push(format!("{}: {url} cannot be read: {}", self.node.name, without_secrets(why))),
+            }
+        }
+        let said = format!("would be refreshed: {}", refreshed.join(", "));
+        Ok(Done::from(Change::NotNeeded).saying(if refreshed.is_empty() { "none of them can be read" } else { &said }))
+    }
+
+    /// What a dry run found, in a sentence.
+    pub(super) fn told_due(&self) -> String {
+        let library = self.work.update.library.repositories().len();
+        let also = match self.role() {
+            Role::Minion => "by the highstate".to_owned(),
+            Role::Master => format!("by the highstate and what is new in {library} repositories"),
+        };
+        match &self.due[..] {
+            [] => format!("nothing would be changed but {also}"),
+            due => format!("{} would be changed: {}", self.node.name, due.join(", ")),
+        }
     }
 
     /// What would be done about it, for a dry run.
