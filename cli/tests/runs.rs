@@ -30,10 +30,11 @@ fn going_on(bldr: &Bldr) -> (Child, Lines<BufReader<ChildStdout>>) {
     (run, lines)
 }
 
-/// Killed in the middle of it.
+/// Killed in the middle of a step.
 fn cut_short() -> Bldr {
     let bldr = Bldr::new();
-    let (mut run, _lines) = going_on(&bldr);
+    let (mut run, mut lines) = going_on(&bldr);
+    assert!(lines.any(|line| line.is_ok_and(|line| line.contains("step_started"))));
     run.kill().unwrap();
     run.wait().unwrap();
     bldr
@@ -59,7 +60,7 @@ fn a_run_that_was_killed_is_told_as_such_with_what_nobody_knows_and_is_finished_
     let told = bldr.run("run.show:last");
     assert!(told.out.contains("doubtful: it began, and nobody knows how it ended") && told.err.contains("`bldr run.resume:"), "{told:?}");
 
-    let resumed = bldr.ask(&format!("run.resume:{}", run["run"].as_str().unwrap()));
+    let resumed = bldr.ask(&format!("run.resume:{},yes=y", run["run"].as_str().unwrap()));
     assert_eq!(resumed.code, 0, "{resumed:?}");
     let runs = bldr.ask("runs").object();
     let standings: Vec<_> = runs["runs"].as_array().unwrap().iter().map(|run| run["standing"].as_str().unwrap()).collect();

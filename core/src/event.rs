@@ -11,7 +11,7 @@ use std::{
     fmt,
 };
 
-/// Names a run: the time it began and a few letters, as in `20261122-124301-k3f9`. Sorts by time.
+/// Names a run: the time it began and a few letters, as in `20261122-124301-k3f9`. Sorts by time, to the millisecond.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunId(pub String);
 

@@ -50,7 +50,6 @@ struct RunView<'a> {
     last: String,
     millis: u64,
     outcomes: BTreeMap<&'a StackName, Option<Outcome>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     doubtful: Vec<StepView<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     steps: Vec<StepView<'a>>,
