@@ -23,6 +23,7 @@ pub mod name;
 pub mod old_keys;
 pub mod orphans;
 mod overtaken;
+pub mod pace;
 pub mod plan;
 pub mod ports;
 pub mod precedence;

@@ -1,0 +1,185 @@
+//! How many stacks may be in work at once? Few at first, more while the new master keeps up, fewer where it does not.
+//!
+//! A minion that is switched authenticates, fetches and renders: hundreds of them at once take a master down, and with it those that
+//! are on it already. So a run begins with one stack and has one more in work with each that went well, which doubles them with every
+//! round; what the master says of itself holds or halves that.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, time::Duration};
+
+/// What a master is burdened with at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Strain {
+    /// Its load over the last minute, in hundredths of a processor, for each processor it has: 100 is just busy.
+    pub load: u32,
+    /// How many keys wait to be accepted: each is a minion that comes again and again.
+    pub pending: u32,
+    /// How long it took to answer, in milliseconds.
+    pub latency: u32,
+}
+
+/// What a master's strain asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Advice {
+    /// It keeps up.
+    Grow,
+    /// Not one more for now; why.
+    Hold(Cause),
+    /// Fewer; why.
+    Shrink(Cause),
+}
+
+/// Why a run does not go faster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Its load, in hundredths of a processor for each it has.
+    Load(u32),
+    /// How many keys wait to be accepted.
+    Pending(u32),
+    /// How long it takes to answer, and how long it took at first, in milliseconds.
+    Latency {
+        /// Now.
+        now: u32,
+        /// At first.
+        first: u32,
+    },
+    /// It could not be asked.
+    Silent,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(load) => write!(f, "its load is {}.{:02} for each processor", load / 100, load % 100),
+            Self::Pending(pending) => write!(f, "{pending} keys wait to be accepted on it"),
+            Self::Latency { now, first } => write!(f, "it takes {now} ms to answer, and took {first} ms at first"),
+            Self::Silent => f.write_str("it could not be asked how it fares"),
+        }
+    }
+}
+
+/// From which load on there are no more at once, and from which on fewer.
+const LOADS: (u32, u32) = (150, 300);
+/// The same, of keys that wait.
+const PENDING: (u32, u32) = (10, 50);
+/// The same, of how many times slower it answers than at first; what is quick enough for anybody is never too slow.
+const SLOWER: (u32, u32) = (4, 10);
+const QUICK: u32 = 500;
+
+impl Strain {
+    /// What it asks for, beside what it was when nothing was moved yet.
+    pub fn advice(&self, first: &Self) -> Advice {
+        let latency = Cause::Latency { now: self.latency, first: first.latency };
+        let slower = if self.latency <= QUICK { 0 } else { self.latency / first.latency.max(1) };
+        // Keys that waited before are nobody of this run.
+        let pending = self.pending.saturating_sub(first.pending);
+        let signs = [(self.load, LOADS, Cause::Load(self.load)), (pending, PENDING, Cause::Pending(pending)), (slower, SLOWER, latency)];
+        if let Some((.., cause)) = signs.iter().find(|(sign, (_, most), _)| sign >= most) {
+            return Advice::Shrink(*cause);
+        }
+        match signs.iter().find(|(sign, (much, _), _)| sign >= much) {
+            Some((.., cause)) => Advice::Hold(*cause),
+            None => Advice::Grow,
+        }
+    }
+}
+
+/// How many may be in work, from the beginning of a run on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pace {
+    limit: usize,
+    ceiling: usize,
+    /// How many went well since the limit was last lowered: one more each, but not before as many have ended as were in work then.
+    debt: usize,
+}
+
+impl Pace {
+    /// How often the new master is asked how it fares.
+    pub const ASKED_EVERY: Duration = Duration::from_secs(10);
+
+    /// Begins with one, and never has more than this many.
+    pub fn new(ceiling: usize) -> Self {
+        Self { limit: 1, ceiling: ceiling.max(1), debt: 0 }
+    }
+
+    /// How many may be in work now.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// A stack has ended well; one more may be in work where nothing speaks against it.
+    pub fn went_well(&mut self, advice: &Advice) {
+        if self.debt > 0 {
+            self.debt -= 1;
+        } else if *advice == Advice::Grow {
+            self.limit = (self.limit + 1).min(self.ceiling);
+        }
+    }
+
+    /// The new master was asked. Whether fewer may be in work than before.
+    pub fn heard(&mut self, advice: &Advice) -> bool {
+        if self.limit == 1 || self.debt > 0 || !matches!(advice, Advice::Shrink(_)) {
+            return false;
+        }
+        // Those that are in work end first, so that one bad moment halves it once.
+        self.debt = self.limit;
+        self.limit /= 2;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALM: Strain = Strain { load: 20, pending: 2, latency: 80 };
+
+    #[test]
+    fn one_grows_to_two_and_four_and_eight_and_no_further_than_it_may() {
+        let mut pace = Pace::new(10);
+        let mut limits = Vec::new();
+        for _round in 0..5 {
+            limits.push(pace.limit());
+            (0..pace.limit()).for_each(|_| pace.went_well(&Advice::Grow));
+        }
+        assert_eq!(limits, [1, 2, 4, 8, 10]);
+        assert_eq!(Pace::new(0).limit(), 1);
+    }
+
+    #[test]
+    fn a_master_that_is_busy_holds_it_and_one_that_is_overrun_halves_it_once() {
+        let mut pace = Pace::new(64);
+        (0..15).for_each(|_| pace.went_well(&Advice::Grow));
+        assert_eq!(pace.limit(), 16);
+        pace.went_well(&Advice::Hold(Cause::Load(200)));
+        assert_eq!(pace.limit(), 16);
+        let overrun = Advice::Shrink(Cause::Load(400));
+        assert!(pace.heard(&overrun) && !pace.heard(&overrun), "those in work have to end first");
+        assert_eq!(pace.limit(), 8);
+        (0..16).for_each(|_| pace.went_well(&Advice::Grow));
+        assert_eq!(pace.limit(), 8);
+        pace.went_well(&Advice::Grow);
+        assert_eq!(pace.limit(), 9);
+    }
+
+    #[test]
+    fn it_never_stands_still() {
+        let mut pace = Pace::new(8);
+        assert!(!pace.heard(&Advice::Shrink(Cause::Silent)));
+        assert_eq!(pace.limit(), 1);
+    }
+
+    #[test]
+    fn a_strain_is_judged_beside_the_first_one() {
+        let of = |strain: Strain| strain.advice(&CALM);
+        assert_eq!(of(CALM), Advice::Grow);
+        assert_eq!(of(Strain { load: 150, ..CALM }), Advice::Hold(Cause::Load(150)));
+        assert_eq!(of(Strain { load: 300, ..CALM }), Advice::Shrink(Cause::Load(300)));
+        assert_eq!(of(Strain { pending: 11, ..CALM }), Advice::Grow, "two waited before");
+        assert_eq!(of(Strain { pending: 12, ..CALM }), Advice::Hold(Cause::Pending(10)));
+        assert_eq!(of(Strain { latency: 500, ..CALM }), Advice::Grow, "half a second is quick enough");
+        assert_eq!(of(Strain { latency: 800, ..CALM }), Advice::Shrink(Cause::Latency { now: 800, first: 80 }));
+        assert_eq!(of(Strain { latency: 600, ..Strain { load: 400, ..CALM } }), Advice::Shrink(Cause::Load(400)), "the worst is told");
+        assert_eq!(Cause::Load(312).to_string(), "its load is 3.12 for each processor");
+    }
+}
