@@ -271,6 +271,14 @@ pub enum Event {
         /// How long it took, in milliseconds.
         millis: u64,
     },
+    /// How many stacks may be in work at once has changed, or why there are no more.
+    Paced {
+        /// So many.
+        limit: usize,
+        /// Why there are no more; absent where there will be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
     /// Something the operator should know that changes no outcome.
     Warning {
         /// What.

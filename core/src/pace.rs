@@ -14,7 +14,14 @@ pub struct Strain {
     pub load: u32,
     /// How many keys wait to be accepted: each is a minion that comes again and again.
     pub pending: u32,
-    /// How long it took to answer, in milliseconds.
+}
+
+/// How a master fares: what it says of itself, and what is seen of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Signs {
+    /// What it says.
+    pub strain: Strain,
+    /// How long it takes to let a minion in, in milliseconds; 0 where it let none in.
     pub latency: u32,
 }
 
@@ -36,7 +43,7 @@ pub enum Cause {
     Load(u32),
     /// How many keys wait to be accepted.
     Pending(u32),
-    /// How long it takes to answer, and how long it took at first, in milliseconds.
+    /// How long it takes to let a minion in, in milliseconds.
     Latency {
         /// Now.
         now: u32,
@@ -47,12 +54,22 @@ pub enum Cause {
     Silent,
 }
 
+impl Advice {
+    /// Why it is not to go faster, where that is so.
+    pub fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Grow => None,
+            Self::Hold(cause) | Self::Shrink(cause) => Some(*cause),
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Load(load) => write!(f, "its load is {}.{:02} for each processor", load / 100, load % 100),
             Self::Pending(pending) => write!(f, "{pending} keys wait to be accepted on it"),
-            Self::Latency { now, first } => write!(f, "it takes {now} ms to answer, and took {first} ms at first"),
+            Self::Latency { now, first } => write!(f, "it takes {now} ms to let a minion in, and took {first} ms at first"),
             Self::Silent => f.write_str("it could not be asked how it fares"),
         }
     }
@@ -66,14 +83,15 @@ const PENDING: (u32, u32) = (10, 50);
 const SLOWER: (u32, u32) = (4, 10);
 const QUICK: u32 = 500;
 
-impl Strain {
-    /// What it asks for, beside what it was when nothing was moved yet.
+impl Signs {
+    /// What they ask for, beside what it was when nothing was moved yet.
     pub fn advice(&self, first: &Self) -> Advice {
         let latency = Cause::Latency { now: self.latency, first: first.latency };
-        let slower = if self.latency <= QUICK { 0 } else { self.latency / first.latency.max(1) };
+        let slower = if self.latency <= QUICK || first.latency == 0 { 0 } else { self.latency / first.latency };
         // Keys that waited before are nobody of this run.
-        let pending = self.pending.saturating_sub(first.pending);
-        let signs = [(self.load, LOADS, Cause::Load(self.load)), (pending, PENDING, Cause::Pending(pending)), (slower, SLOWER, latency)];
+        let pending = self.strain.pending.saturating_sub(first.strain.pending);
+        let load = self.strain.load;
+        let signs = [(load, LOADS, Cause::Load(load)), (pending, PENDING, Cause::Pending(pending)), (slower, SLOWER, latency)];
         if let Some((.., cause)) = signs.iter().find(|(sign, (_, most), _)| sign >= most) {
             return Advice::Shrink(*cause);
         }
@@ -116,7 +134,7 @@ impl Pace {
         }
     }
 
-    /// The new master was asked. Whether fewer may be in work than before.
+    /// Whether the new master has been asked and fewer may be in work than before.
     pub fn heard(&mut self, advice: &Advice) -> bool {
         if self.limit == 1 || self.debt > 0 || !matches!(advice, Advice::Shrink(_)) {
             return false;
@@ -132,7 +150,9 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const CALM: Strain = Strain { load: 20, pending: 2, latency: 80 };
+    fn signs(load: u32, pending: u32, latency: u32) -> Signs {
+        Signs { strain: Strain { load, pending }, latency }
+    }
 
     #[test]
     fn one_grows_to_two_and_four_and_eight_and_no_further_than_it_may() {
@@ -171,15 +191,16 @@ mod tests {
 
     #[test]
     fn a_strain_is_judged_beside_the_first_one() {
-        let of = |strain: Strain| strain.advice(&CALM);
-        assert_eq!(of(CALM), Advice::Grow);
-        assert_eq!(of(Strain { load: 150, ..CALM }), Advice::Hold(Cause::Load(150)));
-        assert_eq!(of(Strain { load: 300, ..CALM }), Advice::Shrink(Cause::Load(300)));
-        assert_eq!(of(Strain { pending: 11, ..CALM }), Advice::Grow, "two waited before");
-        assert_eq!(of(Strain { pending: 12, ..CALM }), Advice::Hold(Cause::Pending(10)));
-        assert_eq!(of(Strain { latency: 500, ..CALM }), Advice::Grow, "half a second is quick enough");
-        assert_eq!(of(Strain { latency: 800, ..CALM }), Advice::Shrink(Cause::Latency { now: 800, first: 80 }));
-        assert_eq!(of(Strain { latency: 600, ..Strain { load: 400, ..CALM } }), Advice::Shrink(Cause::Load(400)), "the worst is told");
+        let of = |load, pending, latency| signs(load, pending, latency).advice(&signs(20, 2, 80));
+        assert_eq!(of(20, 2, 80), Advice::Grow);
+        assert_eq!(of(150, 2, 80), Advice::Hold(Cause::Load(150)));
+        assert_eq!(of(300, 2, 80), Advice::Shrink(Cause::Load(300)));
+        assert_eq!(of(20, 11, 80), Advice::Grow, "two waited before");
+        assert_eq!(of(20, 12, 80), Advice::Hold(Cause::Pending(10)));
+        assert_eq!(of(20, 2, 500), Advice::Grow, "half a second is quick enough");
+        assert_eq!(of(20, 2, 800), Advice::Shrink(Cause::Latency { now: 800, first: 80 }));
+        assert_eq!(of(400, 2, 600), Advice::Shrink(Cause::Load(400)), "the worst is told");
+        assert_eq!(signs(20, 2, 9000).advice(&Signs::default()), Advice::Grow, "it has let nobody in before");
         assert_eq!(Cause::Load(312).to_string(), "its load is 3.12 for each processor");
     }
 }

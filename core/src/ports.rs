@@ -14,6 +14,7 @@ use crate::{
     fleet::{Ec2Id, Evidence, HeldKey, HeldKeys, Host, Instance, NodeFiles, Outlook, PublicKey, Standing, Timestamp},
     launch::{MachineSpec, OpenPort},
     name::{NodeName, StackName},
+    pace::Strain,
     project::Projects,
     salt_version::SaltVersion,
     ssh_key::SshPublicKey,
@@ -452,6 +453,8 @@ pub trait Masters: Send + Sync {
     /// Looks at what it has to work with: whether these git repositories can be read from there, its states, the pillar it renders
     /// for a minion of this id, its disks and its clock. Changes nothing.
     async fn inspect(&self, host: &Host, repositories: &[String], sample: Option<String>) -> PortResult<Workplace>;
+    /// What burdens it at this moment; asked every few seconds while minions come to it, so it has to cost it little.
+    async fn strain(&self, host: &Host) -> PortResult<Strain>;
     /// Accepts a minion by its id and its key. `Conflict`, and nothing changed, where it holds another key under that id, or
     /// has rejected this one.
     async fn accept(&self, host: &Host, id: &str, key: &PublicKey) -> PortResult<Change>;

@@ -155,7 +155,7 @@ impl RunRecord {
                 }
             }
             Event::Warning { message } => self.warnings.push(message.clone()),
-            Event::RunStarted { .. } | Event::StateBegun { .. } | Event::OldKeysRemoved { .. } => {}
+            Event::RunStarted { .. } | Event::StateBegun { .. } | Event::Paced { .. } | Event::OldKeysRemoved { .. } => {}
         }
     }
 

@@ -101,6 +101,7 @@ impl State {
             | Event::StackFinished { .. }
             | Event::StepFailed { .. }
             | Event::OldKeysRemoved { .. }
+            | Event::Paced { .. }
             | Event::Warning { .. } => true,
             Event::StepFinished { detail, .. } => detail.is_some() && !self.moving,
             _ => false,

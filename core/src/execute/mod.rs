@@ -2,6 +2,7 @@
 //!
 //! Every step may be interrupted at any instruction and done again: the next run surveys, plans and does what is missing.
 
+mod gate;
 pub(crate) mod joining;
 mod stack;
 pub(crate) mod telling;
@@ -12,11 +13,12 @@ use crate::{
     fleet::{ContextFacts, Fleet, Host, Reading},
     name::StackName,
     old_keys::{self, Identity},
-    plan::{Entry, Lane, RemasterPlan, Todo},
+    plan::{Entry, Lane, RemasterPlan, Step, Todo},
     ports::{Clock, ContextStore, Fence, Journal, Masters, Minions, Operator, Power, Sleepers},
     survey::{AddressPolicy, NewMaster},
 };
 use futures::{StreamExt, channel::mpsc, stream};
+use gate::{Gate, News};
 use stack::StackRun;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -60,7 +62,7 @@ pub struct Run {
     pub allow_unshared: bool,
     /// The new master.
     pub master: NewMaster,
-    /// How many lanes go side by side; at least 1.
+    /// How many stacks are in work at once, at most and at least 1. A run begins with one and has more while the new master keeps up.
     pub jobs: usize,
     /// Which address a started node is connected to by.
     pub addresses: AddressPolicy,
@@ -82,7 +84,7 @@ pub struct RunReport {
 /// Carries out a plan that was made from this fleet.
 pub async fn execute(plan: &RemasterPlan, fleet: &Fleet, run: &Run, ports: &Ports<'_>) -> RunReport {
     let telling = Telling::new(&run.id, &run.cloud, ports.fence, ports.journal, ports.operator, ports.clock);
-    let execution = Execution { plan, fleet, run, ports, telling, moved: Mutex::default() };
+    let execution = Execution { plan, fleet, run, ports, telling, gate: Gate::new(run.jobs.max(1)), moved: Mutex::default() };
     let begun = execution.telling.now();
     execution
         .telling
@@ -99,10 +101,11 @@ pub async fn execute(plan: &RemasterPlan, fleet: &Fleet, run: &Run, ports: &Port
     for (stack, reason) in &plan.untouched {
         execution.telling.note(stack, reason.outcome(), Some(reason.to_string()));
     }
+    execution.heed().await;
     let (moving, mut moved) = mpsc::channel(0);
-    let lanes: Vec<_> = plan.lanes.iter().map(|lane| (lane, moving.clone())).collect();
+    let lanes: Vec<_> = plan.lanes.iter().enumerate().map(|(number, lane)| (number, lane, moving.clone())).collect();
     drop(moving);
-    let walked = stream::iter(lanes).for_each_concurrent(run.jobs.max(1), |(lane, moving)| execution.lane(lane, moving));
+    let walked = stream::iter(lanes).for_each_concurrent(None, |(number, lane, moving)| execution.lane(number, lane, moving));
     // While the last highstates run, which takes the longest of all: no minion leaves its old master any more.
     let tidied = async {
         moved.next().await;
@@ -121,6 +124,7 @@ struct Execution<'a> {
     run: &'a Run,
     ports: &'a Ports<'a>,
     telling: Telling<'a>,
+    gate: Gate,
     moved: Mutex<Moved>,
 }
 
@@ -133,40 +137,69 @@ struct Moved {
 }
 
 impl Execution<'_> {
-    async fn lane(&self, lane: &Lane, moving: Moving) {
+    async fn lane(&self, number: usize, lane: &Lane, moving: Moving) {
         let mut failed: Option<&StackName> = None;
         let (mut left, mut moving) = (lane.entries.len(), Some(moving));
         for entry in &lane.entries {
-            let stack = &entry.stack;
             left -= 1;
             let moving = moving.take_if(|_| left == 0);
-            if let Some(culprit) = failed {
-                self.telling.finish(stack, Outcome::Held, Some(format!("{culprit} failed, and it comes earlier in its project")), 0).await;
-            } else if let Some(problem) = self.telling.halted() {
-                self.telling.finish(stack, Outcome::Held, Some(problem), 0).await;
-            } else if self.ports.operator.interrupted() {
-                self.telling.finish(stack, Outcome::Interrupted, Some("not begun: the operator asked to stop".into()), 0).await;
-            } else if !self.entry(entry, moving).await {
-                failed = Some(stack);
+            if self.not_begun(entry, failed).await {
+                continue;
+            }
+            let well = match &entry.todo {
+                Todo::Blocked(reason) => {
+                    let reason = format!("{reason} (nothing was changed)");
+                    self.telling.finish(&entry.stack, Outcome::Failed, Some(reason), 0).await;
+                    false
+                }
+                Todo::Steps { steps, .. } => {
+                    self.gate.enter(number, left + 1).await;
+                    // Much may have happened while it waited.
+                    let begun = !self.not_begun(entry, failed).await;
+                    let well = begun && self.entry(&entry.stack, steps, moving).await;
+                    self.heed().await;
+                    self.gate.leave(well);
+                    well || !begun
+                }
+            };
+            if !well {
+                failed = Some(&entry.stack);
             }
         }
     }
 
+    /// Whether a stack's turn comes to nothing, which is told.
+    async fn not_begun(&self, entry: &Entry, failed: Option<&StackName>) -> bool {
+        let (outcome, why) = if let Some(culprit) = failed {
+            (Outcome::Held, format!("{culprit} failed, and it comes earlier in its project"))
+        } else if let Some(problem) = self.telling.halted() {
+            (Outcome::Held, problem)
+        } else if self.ports.operator.interrupted() {
+            (Outcome::Interrupted, "not begun: the operator asked to stop".into())
+        } else {
+            return false;
+        };
+        self.telling.finish(&entry.stack, outcome, Some(why), 0).await;
+        true
+    }
+
     /// Whether it went well.
-    async fn entry(&self, entry: &Entry, moving: Option<Moving>) -> bool {
-        let stack = &entry.stack;
-        match &entry.todo {
-            Todo::Blocked(reason) => {
-                self.telling.finish(stack, Outcome::Failed, Some(format!("{reason} (nothing was changed)")), 0).await;
-                false
-            }
-            Todo::Steps { steps, .. } => {
-                let begun = self.ports.clock.now().0;
-                self.telling.tell(Event::StackStarted { stack: stack.clone(), was: self.was(stack) }).await;
-                let (outcome, reason) = StackRun::new(self, stack).walk(steps, moving).await;
-                self.telling.finish(stack, outcome, reason, self.telling.millis_since(begun)).await;
-                outcome.is_success()
-            }
+    async fn entry(&self, stack: &StackName, steps: &[Step], moving: Option<Moving>) -> bool {
+        let begun = self.ports.clock.now().0;
+        self.telling.tell(Event::StackStarted { stack: stack.clone(), was: self.was(stack) }).await;
+        let (outcome, reason) = StackRun::new(self, stack).walk(steps, moving).await;
+        self.telling.finish(stack, outcome, reason, self.telling.millis_since(begun)).await;
+        outcome.is_success()
+    }
+
+    /// Asks the new master how it fares, where it was not asked for a while.
+    async fn heed(&self) {
+        if !self.gate.asks(self.telling.now()) {
+            return;
+        }
+        let strain = self.ports.masters.strain(&self.run.master.host).await;
+        if let Some(News { limit, cause }) = self.gate.heard(strain.ok()) {
+            self.telling.tell(Event::Paced { limit, why: cause.map(|cause| cause.to_string()) }).await;
         }
     }
 

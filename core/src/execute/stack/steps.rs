@@ -91,7 +91,14 @@ impl StackRun<'_> {
     pub(super) async fn introduce(&self, number: u64, host: &Host) -> Stepped {
         let (id, key) = self.identity(number, host)?;
         let (ports, master) = (self.execution.ports, &self.execution.run.master);
-        Ok(self.execution.telling.patiently(async || ports.masters.accept(&master.host, &id, &key).await).await?.into())
+        let telling = &self.execution.telling;
+        let accept = async || {
+            let begun = telling.now();
+            let accepted = ports.masters.accept(&master.host, &id, &key).await;
+            self.execution.gate.let_in_within(telling.millis_since(begun));
+            accepted
+        };
+        Ok(telling.patiently(accept).await?.into())
     }
 
     pub(super) async fn rehearse(&self, host: &Host) -> Stepped {
