@@ -4,8 +4,71 @@
 //! are on it already. So a run begins with one stack and has one more in work with each that went well, which doubles them with every
 //! round; what the master says of itself holds or halves that.
 
+use crate::{fleet::Timestamp, name::StackName, stage::Stage};
 use serde::{Deserialize, Serialize};
-use std::{fmt, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
+
+/// How fast a run may go, and where it is to stop by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pacing {
+    /// How many stacks are in work at once, at most and at least 1. A run begins with one and has more while the new master keeps up.
+    pub jobs: usize,
+    /// The stack that goes before all others, and without whose success no other one goes.
+    pub canary: Option<StackName>,
+    /// How many stacks may fail before no more are begun.
+    pub max_failures: Option<MaxFailures>,
+    /// The stage from which on nothing is begun.
+    pub pause_before: Option<Stage>,
+    /// When the last stack may begin.
+    pub until: Option<Timestamp>,
+}
+
+impl Pacing {
+    /// So many at once, and nothing else that would stop it.
+    pub fn jobs(jobs: usize) -> Self {
+        Self { jobs, canary: None, max_failures: None, pause_before: None, until: None }
+    }
+}
+
+/// How many stacks of a run may fail: a number, or a part of all that are to be worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaxFailures {
+    /// So many.
+    Count(usize),
+    /// So many of a hundred.
+    Percent(u8),
+}
+
+impl MaxFailures {
+    /// Whether so many failures are too many where so many stacks are to be worked on.
+    pub fn is_exceeded(self, failures: usize, stacks: usize) -> bool {
+        match self {
+            Self::Count(most) => failures > most,
+            Self::Percent(most) => failures * 100 > usize::from(most) * stacks,
+        }
+    }
+}
+
+impl FromStr for MaxFailures {
+    type Err = String;
+    /// `3`, or `10%`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("'{text}' is neither a number of stacks, as 3, nor a part of them, as 10%");
+        match text.strip_suffix('%') {
+            None => text.parse().map(Self::Count).map_err(|_| wrong()),
+            Some(part) => part.parse().ok().filter(|part| *part <= 100).map(Self::Percent).ok_or_else(wrong),
+        }
+    }
+}
+
+impl fmt::Display for MaxFailures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(most) => write!(f, "{most}"),
+            Self::Percent(most) => write!(f, "{most}%"),
+        }
+    }
+}
 
 /// What a master is burdened with at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,6 +243,16 @@ mod tests {
         assert_eq!(pace.limit(), 8);
         pace.went_well(&Advice::Grow);
         assert_eq!(pace.limit(), 9);
+    }
+
+    #[test]
+    fn failures_are_counted_or_measured_by_the_whole() {
+        let exceeded = |text: &str, failures| text.parse::<MaxFailures>().unwrap().is_exceeded(failures, 40);
+        assert!(exceeded("0", 1) && !exceeded("0", 0) && !exceeded("3", 3) && exceeded("3", 4));
+        assert!(!exceeded("10%", 4) && exceeded("10%", 5) && !exceeded("100%", 40));
+        for nonsense in ["", "-1", "101%", "%", "3.5", "ten"] {
+            assert!(nonsense.parse::<MaxFailures>().is_err(), "{nonsense}");
+        }
     }
 
     #[test]

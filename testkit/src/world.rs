@@ -19,6 +19,7 @@ use bldr_core::{
     fleet::{Fleet, InstanceState, PublicKey},
     minion_config,
     name::{NameError, NodeName, StackName},
+    pace::Pacing,
     plan::{self, RemasterPlan, Request, Scope},
     ports::{Operator, Record, SharedAddress},
     soundness,
@@ -204,18 +205,18 @@ impl World {
     /// As [`World::plan`].
     pub async fn remaster_all(&self, master: &str) -> Result<RunReport, String> {
         let (fleet, master, plan) = self.plan(master).await?;
-        Ok(self.execute(&plan, &fleet, &master, 4).await)
+        Ok(self.execute(&plan, &fleet, &master, Pacing::jobs(4)).await)
     }
 
     /// Carries out a plan.
-    pub async fn execute(&self, plan: &RemasterPlan, fleet: &Fleet, master: &NewMaster, jobs: usize) -> RunReport {
+    pub async fn execute(&self, plan: &RemasterPlan, fleet: &Fleet, master: &NewMaster, pacing: Pacing) -> RunReport {
         let run = Run {
             id: RunId(format!("run-{:03}", self.runs.fetch_add(1, Ordering::SeqCst))),
             cloud: "world".into(),
             command: "a test".into(),
             allow_unshared: false,
             master: master.clone(),
-            jobs,
+            pacing,
             addresses: self.addresses.clone(),
         };
         let ports = Ports {

@@ -6,6 +6,7 @@ use bldr_core::{
     execute::RunReport,
     fleet::InstanceState,
     name::{NodeName, StackName},
+    pace::Pacing,
     plan::{self, Scope, Stopped, Todo},
     ports::{ContextStore, Expected, Journal, Operator, Power, SharedAddress, Sleeper, SleeperState, Sleepers},
     soundness,
@@ -114,7 +115,7 @@ async fn a_stopped_stack_is_skipped_or_left_running_when_that_is_asked() {
         let master = world.new_master(&fleet, &stack(B)).await.unwrap();
         let request = plan::Request { stopped, ..World::request(&master, Scope::Fleet) };
         let plan = plan::plan(&fleet, &world.projects.projects().await.unwrap(), &request);
-        let report = world.execute(&plan, &fleet, &master, 1).await;
+        let report = world.execute(&plan, &fleet, &master, Pacing::jobs(1)).await;
         assert_eq!(report.outcomes[&stack("lantern--demo")], outcome);
         assert_eq!(world.state("lantern--demo--1"), Some(state));
     }
@@ -129,7 +130,7 @@ async fn a_cluster_whose_sleeping_node_is_skipped_moves_the_others() {
     let request = plan::Request { stopped: Stopped::Skip, ..World::request(&master, Scope::Fleet) };
     let plan = plan::plan(&fleet, &world.projects.projects().await.unwrap(), &request);
     soundness::check(&plan, &fleet).unwrap();
-    world.execute(&plan, &fleet, &master, 1).await;
+    world.execute(&plan, &fleet, &master, Pacing::jobs(1)).await;
     assert_eq!(allegiance(&world, "harbor--prod--1"), on(B));
     assert_eq!(allegiance(&world, "harbor--prod--2").configured, on(A).configured);
     // It is not forgotten: whoever does not skip it finds it.
@@ -476,7 +477,7 @@ mod join_or_revert {
         change(&mut request);
         let plan = plan::plan(&fleet, &world.projects.projects().await.unwrap(), &request);
         soundness::check(&plan, &fleet).unwrap();
-        world.execute(&plan, &fleet, &master, 4).await
+        world.execute(&plan, &fleet, &master, Pacing::jobs(4)).await
     }
 
     fn accepted(world: &World, master: &str, minion: &str) -> bool {

@@ -13,8 +13,10 @@ use crate::{
     fleet::{ContextFacts, Fleet, Host, Reading},
     name::StackName,
     old_keys::{self, Identity},
-    plan::{Entry, Lane, RemasterPlan, Step, Todo},
+    pace::Pacing,
+    plan::{Entry, RemasterPlan, Step, Todo},
     ports::{Clock, ContextStore, Fence, Journal, Masters, Minions, Operator, Power, Sleepers},
+    stage::Stage,
     survey::{AddressPolicy, NewMaster},
 };
 use futures::{StreamExt, channel::mpsc, stream};
@@ -23,7 +25,10 @@ use stack::StackRun;
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use telling::Telling;
 
@@ -62,8 +67,8 @@ pub struct Run {
     pub allow_unshared: bool,
     /// The new master.
     pub master: NewMaster,
-    /// How many stacks are in work at once, at most and at least 1. A run begins with one and has more while the new master keeps up.
-    pub jobs: usize,
+    /// How fast it may go, and where it is to stop by itself.
+    pub pacing: Pacing,
     /// Which address a started node is connected to by.
     pub addresses: AddressPolicy,
 }
@@ -84,7 +89,7 @@ pub struct RunReport {
 /// Carries out a plan that was made from this fleet.
 pub async fn execute(plan: &RemasterPlan, fleet: &Fleet, run: &Run, ports: &Ports<'_>) -> RunReport {
     let telling = Telling::new(&run.id, &run.cloud, ports.fence, ports.journal, ports.operator, ports.clock);
-    let execution = Execution { plan, fleet, run, ports, telling, gate: Gate::new(run.jobs.max(1)), moved: Mutex::default() };
+    let execution = Execution { plan, fleet, run, ports, telling, gate: Gate::new(run.pacing.jobs), failures: AtomicUsize::new(0), held: Mutex::default(), moved: Mutex::default() };
     let begun = execution.telling.now();
     execution
         .telling
@@ -103,9 +108,14 @@ pub async fn execute(plan: &RemasterPlan, fleet: &Fleet, run: &Run, ports: &Port
     }
     execution.heed().await;
     let (moving, mut moved) = mpsc::channel(0);
-    let lanes: Vec<_> = plan.lanes.iter().enumerate().map(|(number, lane)| (number, lane, moving.clone())).collect();
+    let (canary, lanes) = execution.in_turn(&moving);
     drop(moving);
-    let walked = stream::iter(lanes).for_each_concurrent(None, |(number, lane, moving)| execution.lane(number, lane, moving));
+    let walked = async {
+        if let Some(lane) = canary {
+            execution.lane(lane).await;
+        }
+        stream::iter(lanes).for_each_concurrent(None, |lane| execution.lane(lane)).await;
+    };
     // While the last highstates run, which takes the longest of all: no minion leaves its old master any more.
     let tidied = async {
         moved.next().await;
@@ -125,6 +135,10 @@ struct Execution<'a> {
     ports: &'a Ports<'a>,
     telling: Telling<'a>,
     gate: Gate,
+    /// How many stacks have failed.
+    failures: AtomicUsize,
+    /// Why no more are begun, where the run itself says so.
+    held: Mutex<Option<String>>,
     moved: Mutex<Moved>,
 }
 
@@ -136,11 +150,32 @@ struct Moved {
     left: BTreeSet<Box<str>>,
 }
 
-impl Execution<'_> {
-    async fn lane(&self, number: usize, lane: &Lane, moving: Moving) {
+/// A lane, or what of it is still ahead.
+struct Walk<'a> {
+    number: usize,
+    entries: Vec<&'a Entry>,
+    moving: Moving,
+}
+
+impl<'a> Execution<'a> {
+    /// What goes first, and then side by side.
+    fn in_turn(&self, moving: &Moving) -> (Option<Walk<'a>>, Vec<Walk<'a>>) {
+        let canary = self.run.pacing.canary.as_ref();
+        let is_canary = |entry: &&Entry| canary == Some(&entry.stack);
+        let first = self.plan.lanes.iter().flat_map(|lane| &lane.entries).find(is_canary);
+        let first = first.map(|entry| Walk { number: 0, entries: vec![entry], moving: moving.clone() });
+        let others = self.plan.lanes.iter().enumerate().map(|(number, lane)| Walk {
+            number,
+            entries: lane.entries.iter().filter(|entry| !is_canary(entry)).collect(),
+            moving: moving.clone(),
+        });
+        (first, others.collect())
+    }
+
+    async fn lane(&self, Walk { number, entries, moving }: Walk<'a>) {
         let mut failed: Option<&StackName> = None;
-        let (mut left, mut moving) = (lane.entries.len(), Some(moving));
-        for entry in &lane.entries {
+        let (mut left, mut moving) = (entries.len(), Some(moving));
+        for entry in entries {
             left -= 1;
             let moving = moving.take_if(|_| left == 0);
             if self.not_begun(entry, failed).await {
@@ -164,6 +199,7 @@ impl Execution<'_> {
             };
             if !well {
                 failed = Some(&entry.stack);
+                self.weigh(&entry.stack);
             }
         }
     }
@@ -174,6 +210,8 @@ impl Execution<'_> {
             (Outcome::Held, format!("{culprit} failed, and it comes earlier in its project"))
         } else if let Some(problem) = self.telling.halted() {
             (Outcome::Held, problem)
+        } else if let Some(why) = self.held(&entry.stack) {
+            (Outcome::Held, why)
         } else if self.ports.operator.interrupted() {
             (Outcome::Interrupted, "not begun: the operator asked to stop".into())
         } else {
@@ -181,6 +219,31 @@ impl Execution<'_> {
         };
         self.telling.finish(&entry.stack, outcome, Some(why), 0).await;
         true
+    }
+
+    /// Why a stack is not begun, where the run was told to stop before it.
+    fn held(&self, stack: &StackName) -> Option<String> {
+        let pacing = &self.run.pacing;
+        let paused = pacing.pause_before.filter(|stage| Stage::of(stack) >= *stage && pacing.canary.as_ref() != Some(stack));
+        let late = pacing.until.is_some_and(|until| self.ports.clock.now() >= until);
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        held.or_else(|| paused.map(|stage| format!("the run pauses before {stage}"))).or_else(|| late.then(|| "the window is over".into()))
+    }
+
+    /// What a failure means for those that are not begun.
+    fn weigh(&self, stack: &StackName) {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        let pacing = &self.run.pacing;
+        let stacks = self.plan.lanes.iter().map(|lane| lane.entries.len()).sum();
+        let too_many = pacing.max_failures.filter(|most| most.is_exceeded(failures, stacks));
+        let why = if pacing.canary.as_ref() == Some(stack) {
+            Some(format!("the canary {stack} failed"))
+        } else {
+            too_many.map(|most| format!("{failures} of {stacks} stacks failed, and max_failures is {most}"))
+        };
+        if let Some(why) = why {
+            self.held.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        }
     }
 
     /// Whether it went well.
