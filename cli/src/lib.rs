@@ -17,6 +17,7 @@ pub mod settings;
 pub mod tasks;
 pub mod terminal;
 pub mod typed;
+pub mod window;
 pub mod wiring;
 
 use args::{Given, Invocation};

@@ -5,7 +5,7 @@ use crate::{
     exit::Exit,
     request::{
         BuildVarsTask, Command, ContextTask, Download, Fleet, How, Keys, KeysTask, Launch, LockTask, Remaster, Request, Retire, Rollback,
-        RunTask, SandboxTask, Share, Ssh, Status, Switch, SwitchTo, Update, UpdateMaster, Upload, User, Which,
+        RunTask, SandboxTask, Share, Ssh, Status, Stops, Switch, SwitchTo, Update, UpdateMaster, Upload, User, Which,
     },
     screen::Format,
     tasks::{Positional, Task},
@@ -113,7 +113,7 @@ pub fn meant(given: &Given, terminal: &mut Terminal) -> Result<Request, Exit> {
         "run.resume" => Request::Resume(words.required(0)?),
         "master.rollback" => {
             let (run, stack) = (words.required(0)?, words.name(words.optional(1))?);
-            Request::Rollback(Rollback { run, stack, how: words.how_to_remaster() })
+            Request::Rollback(Rollback { run, stack, how: words.how_to_remaster()? })
         }
         "buildvars.read" => Request::BuildVars(words.required(0)?, BuildVarsTask::Read),
         "buildvars.valid" => Request::BuildVars(words.required(0)?, BuildVarsTask::Valid),
@@ -193,14 +193,20 @@ impl Words<'_> {
     }
 
     fn remaster(&mut self, scope: Scope, master_at: usize) -> Result<Remaster, Exit> {
-        Ok(Remaster { scope, master: self.required(master_at)?, address: self.address()?, how: self.how_to_remaster() })
+        Ok(Remaster { scope, master: self.required(master_at)?, address: self.address()?, how: self.how_to_remaster()? })
     }
 
-    fn how_to_remaster(&self) -> How {
-        How {
+    fn how_to_remaster(&self) -> Result<How, Exit> {
+        Ok(How {
             stopped: self.choice("stopped"),
             highstate: self.choice("highstate"),
             jobs: self.given.option("jobs").and_then(|jobs| jobs.parse().ok()),
+            stops: Stops {
+                canary: self.name(self.given.option("canary").map(Into::into))?,
+                max_failures: self.parsed("max-failures")?,
+                pause_before: self.choice("pause-before"),
+                window: self.parsed("window")?,
+            },
             rehearse: self.given.flag("rehearse"),
             unproven: match self.given.option("revert").is_none() || self.given.flag("revert") {
                 true => Unproven::Revert,
@@ -212,7 +218,12 @@ impl Words<'_> {
             },
             allow_unshared: self.given.flag("allow-unshared"),
             plan_only: self.given.flag("plan"),
-        }
+        })
+    }
+
+    fn parsed<T: FromStr<Err = String>>(&self, option: &str) -> Result<Option<T>, Exit> {
+        let parse = |text: &str| text.parse().map_err(|error| Exit::usage(format!("{option}: {error}")));
+        self.given.option(option).map(parse).transpose()
     }
 
     fn seconds(&self, option: &str) -> Option<Duration> {

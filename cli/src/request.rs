@@ -1,10 +1,13 @@
 //! What can be meant? Each task's request, in names, numbers and choices.
 
+use crate::window::Window;
 use bldr_core::{
     address::MasterAddress,
     name::StackName,
+    pace::MaxFailures,
     plan::{Patience, Scope, Stopped, Unproven},
     ports::HighstateMode,
+    stage::Stage,
     update::{Concurrency, Mode},
 };
 use std::path::PathBuf;
@@ -273,8 +276,10 @@ pub struct How {
     pub stopped: Option<Stopped>,
     /// The highstate.
     pub highstate: Option<HighstateMode>,
-    /// How many lanes go side by side.
+    /// How many stacks are in work at once.
     pub jobs: Option<usize>,
+    /// Where it is to stop by itself.
+    pub stops: Stops,
     /// Whether to render the highstate against the new master first.
     pub rehearse: bool,
     /// What to do about a stack that does not answer the new master.
@@ -285,6 +290,19 @@ pub struct How {
     pub allow_unshared: bool,
     /// Whether to stop once the plan is shown.
     pub plan_only: bool,
+}
+
+/// Where a run is to stop by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stops {
+    /// The stack without whose success no other one is begun.
+    pub canary: Option<StackName>,
+    /// How many may fail.
+    pub max_failures: Option<MaxFailures>,
+    /// The stage to ask before.
+    pub pause_before: Option<Stage>,
+    /// When stacks may be begun.
+    pub window: Option<Window>,
 }
 
 /// What to tell of runs. A run is given by its name, a beginning or an end of it, or as `last`.

@@ -108,7 +108,7 @@ const REVISION: Positional = Positional {
 
 const PLAN: Opt = Opt { name: "plan", kind: Kind::Flag, default: "no", about: "show what would be done and stop there" };
 const JOBS: Opt =
-    Opt { name: "jobs", kind: Kind::Count, default: "settings, else 8", about: "how many projects are worked on side by side" };
+    Opt { name: "jobs", kind: Kind::Count, default: "settings, else 8", about: "how many stacks are in work at once, at most" };
 const STOPPED: Opt = Opt {
     name: "stopped",
     kind: Kind::Choice(&["skip", "start", "start-and-stop"]),
@@ -212,6 +212,42 @@ const RUN: Positional = Positional {
 
 const ROLLBACK_OPTIONS: &[Opt] = &[JOBS, STOPPED, HIGHSTATE, REHEARSE, REVERT, JOIN_TIMEOUT, WATCHDOG, ALLOW_UNSHARED];
 const REMASTER_OPTIONS: &[Opt] = &[PLAN, JOBS, STOPPED, HIGHSTATE, REHEARSE, REVERT, JOIN_TIMEOUT, WATCHDOG, ALLOW_UNSHARED, ADDRESS];
+const REMASTER_ALL_OPTIONS: &[Opt] = &[
+    PLAN,
+    JOBS,
+    Opt {
+        name: "canary",
+        kind: Kind::Text("STACK"),
+        default: "none",
+        about: "the stack that goes first; where it fails, no other one is begun",
+    },
+    Opt {
+        name: "max-failures",
+        kind: Kind::Text("N|N%"),
+        default: "no limit",
+        about: "how many stacks may fail, or which part of all, before no more are begun",
+    },
+    Opt {
+        name: "pause-before",
+        kind: Kind::Choice(&["continuumtest", "ci", "end2end", "prod"]),
+        default: "nothing",
+        about: "do what comes before that stage, then ask before going on; where nobody can be asked, stop there",
+    },
+    Opt {
+        name: "window",
+        kind: Kind::Text("HH:MM-HH:MM"),
+        default: "any time",
+        about: "begin stacks only between these times of the day, by the clock of this machine",
+    },
+    STOPPED,
+    HIGHSTATE,
+    REHEARSE,
+    REVERT,
+    JOIN_TIMEOUT,
+    WATCHDOG,
+    ALLOW_UNSHARED,
+    ADDRESS,
+];
 
 /// Every task, in the order of the list.
 pub const TASKS: &[Task] = &[
@@ -271,10 +307,10 @@ pub const TASKS: &[Task] = &[
     Task {
         name: "master.remaster_all",
         about: "make every stack of the region take its orders from a new master",
-        more: "Projects run side by side, the stacks of a project one after the other, prod last. A failure holds the rest \
-               of its project. Ctrl-C stops after the stacks in flight; a second one stops at once.",
+        more: "Projects run side by side, the stacks of a project one after the other, prod last. It begins with one stack and \
+               has more in work while the new master keeps up. A failure holds the rest of its project. Ctrl-C stops after the stacks in flight; a second one stops at once.",
         positionals: &[NEW_MASTER],
-        options: REMASTER_OPTIONS,
+        options: REMASTER_ALL_OPTIONS,
     },
     Task {
         name: "master.rollback",

@@ -121,3 +121,32 @@ fn a_run_that_nobody_knows_is_refused_with_what_to_type() {
     let not_in_it = bldr.run("run.show:last,ferry--ci");
     assert!(not_in_it.code == 3 && not_in_it.err.contains("had nothing to do with ferry--ci"), "{not_in_it:?}");
 }
+
+#[test]
+fn a_run_stops_where_it_was_told_to() {
+    let bldr = Bldr::new();
+    let paused = bldr.ask(&format!("{ALL},pause_before=prod"));
+    assert_eq!(paused.code, 1);
+    let outcomes = paused.json().pop().unwrap()["outcomes"].clone();
+    assert_eq!((&outcomes["harbor--ci"], &outcomes["harbor--prod"]), (&json!("remastered"), &json!("held")));
+    assert!(paused.err.contains("paused before prod") && paused.err.contains("the same without pause_before goes on"), "{paused:?}");
+
+    let canary = bldr.run("master.remaster_all:master-server--b,canary=hermit--prod,yes=y");
+    assert!(canary.code == 3 && canary.err.contains("hermit--prod cannot be the canary: it is not re-mastered: masterless"), "{canary:?}");
+    let unknown = bldr.run("master.remaster_all:master-server--b,canary=harbor--nowhere,yes=y");
+    assert!(unknown.code == 3 && unknown.err.contains("harbor--nowhere"), "{unknown:?}");
+
+    let minute = |from_now: i64| (jiff::Zoned::now() + jiff::Span::new().minutes(from_now)).strftime("%H:%M").to_string();
+    let closed = bldr.run(&format!("master.remaster_all:master-server--b,window={}-{},yes=y", minute(60), minute(120)));
+    assert!(closed.code == 3 && closed.err.contains("and the window is"), "{closed:?}");
+    let done = bldr.ask(&format!(
+        "master.remaster_all:master-server--b,window={}-{},canary=harbor--prod,max_failures=10%,yes=y",
+        minute(-60),
+        minute(60)
+    ));
+    assert_eq!((done.code, &done.json().pop().unwrap()["outcomes"]["harbor--prod"]), (0, &json!("remastered")), "{done:?}");
+
+    for nonsense in ["window=22", "max_failures=many", "pause_before=lunch", "canary=nobody"] {
+        assert_eq!(bldr.run(&format!("master.remaster_all:master-server--b,{nonsense}")).code, 2, "{nonsense}");
+    }
+}

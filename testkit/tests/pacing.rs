@@ -133,7 +133,8 @@ async fn a_run_has_more_in_work_with_each_that_went_well_unless_the_master_is_ov
         assert_eq!(report.outcomes.values().filter(|outcome| **outcome == Outcome::Remastered).count(), 40);
         assert_eq!(at_once(&world), most);
         let told = world.operator.told().into_iter();
-        let paced: Vec<_> = told.filter_map(|record| if let Event::Paced { limit, why } = record.event { Some((limit, why)) } else { None }).collect();
+        let paced: Vec<_> =
+            told.filter_map(|record| if let Event::Paced { limit, why } = record.event { Some((limit, why)) } else { None }).collect();
         let expected = fault.map(|_| (1, Some("its load is 4.00 for each processor".to_owned())));
         assert_eq!(paced, expected.into_iter().collect::<Vec<_>>());
     }

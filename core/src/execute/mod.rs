@@ -89,7 +89,17 @@ pub struct RunReport {
 /// Carries out a plan that was made from this fleet.
 pub async fn execute(plan: &RemasterPlan, fleet: &Fleet, run: &Run, ports: &Ports<'_>) -> RunReport {
     let telling = Telling::new(&run.id, &run.cloud, ports.fence, ports.journal, ports.operator, ports.clock);
-    let execution = Execution { plan, fleet, run, ports, telling, gate: Gate::new(run.pacing.jobs), failures: AtomicUsize::new(0), held: Mutex::default(), moved: Mutex::default() };
+    let execution = Execution {
+        plan,
+        fleet,
+        run,
+        ports,
+        telling,
+        gate: Gate::new(run.pacing.jobs),
+        failures: AtomicUsize::new(0),
+        held: Mutex::default(),
+        moved: Mutex::default(),
+    };
     let begun = execution.telling.now();
     execution
         .telling
