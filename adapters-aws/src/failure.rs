@@ -1,6 +1,6 @@
 //! What went wrong at AWS, and what does an operator do about it?
 
-use crate::refusal::Refusal;
+use crate::{objection::Objection, refusal::Refusal};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -17,6 +17,8 @@ use std::{
 /// Whom is asked, and as whom: what a message needs beside the SDK's error.
 #[derive(Debug, Clone)]
 pub(crate) struct Access {
+    /// What is asked: `EC2`.
+    pub(crate) service: &'static str,
     pub(crate) region: Arc<str>,
     /// `AWS_PROFILE`.
     pub(crate) profile: Option<String>,
@@ -55,10 +57,12 @@ pub(crate) enum Failure {
     Refused { action: &'static str, code: String, message: String },
     #[error("{0}")]
     Provisioning(Refusal),
-    #[error("{endpoint} answered, but not as EC2 does (HTTP {status})")]
-    NotEc2 { endpoint: String, status: u16 },
-    #[error("EC2 answered what bldr cannot understand: {0}")]
+    #[error("{endpoint} answered, but not as {service} does (HTTP {status})")]
+    NotAws { endpoint: String, service: &'static str, status: u16 },
+    #[error("AWS answered what bldr cannot understand: {0}")]
     Malformed(String),
+    #[error("{0}")]
+    Bucket(Objection),
     #[error("there is no such instance")]
     NoSuchInstance,
     #[error("it carries no stack's tag (Cluster, aws:cloudformation:stack-name) any more, so bldr leaves it alone")]
@@ -101,8 +105,9 @@ impl Failure {
             | Self::NotAccepted { .. }
             | Self::Denied { .. } => Kind::Denied,
             Self::NoSuchInstance | Self::Gone { .. } => Kind::NotFound,
-            Self::NotEc2 { .. } | Self::Malformed(_) => Kind::Malformed,
+            Self::NotAws { .. } | Self::Malformed(_) => Kind::Malformed,
             Self::Provisioning(refusal) => refusal.kind(),
+            Self::Bucket(objection) => objection.kind(),
             Self::NoRegion { .. }
             | Self::NotARegion { .. }
             | Self::Throttled { .. }
@@ -145,10 +150,11 @@ impl Failure {
             Self::EndpointDown { .. } | Self::TimedOut { .. } => {
                 "check the network and the proxy, and AWS_ENDPOINT_URL where it is set".to_owned()
             }
-            Self::NotEc2 { .. } => "check AWS_ENDPOINT_URL and the proxy".to_owned(),
+            Self::NotAws { .. } => "check AWS_ENDPOINT_URL and the proxy".to_owned(),
             Self::ServerFault { .. } => "run it again in a while; https://health.aws.amazon.com says what AWS knows".to_owned(),
             Self::NeverUp { .. } => "mend what it says, then run the same again".to_owned(),
             Self::Provisioning(refusal) => refusal.advice().to_owned(),
+            Self::Bucket(objection) => objection.advice().to_owned(),
             Self::Stuck { .. } | Self::FellBack { .. } => "see what the EC2 console says of it, then run the same again".to_owned(),
             Self::Refused { .. } | Self::Malformed(_) | Self::NoSuchInstance | Self::NotOurs | Self::Gone { .. } => return None,
         })
@@ -161,12 +167,12 @@ impl Access {
     where
         E: Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
-        let endpoint = || self.endpoint.get().cloned().unwrap_or_else(|| format!("EC2 in {}", self.region));
+        let endpoint = || self.endpoint.get().cloned().unwrap_or_else(|| format!("{} in {}", self.service, self.region));
         if let SdkError::ServiceError(answer) = error {
             let status = answer.raw().status().as_u16();
             return match answer.err().code() {
                 Some(code) => self.said(action, status, code, answer.err().message().unwrap_or_default()),
-                None => Failure::NotEc2 { endpoint: endpoint(), status },
+                None => Failure::NotAws { endpoint: endpoint(), service: self.service, status },
             };
         }
         let chain = chain(error);
@@ -181,7 +187,9 @@ impl Access {
             SdkError::DispatchFailure(_) if chain.iter().any(|e| e.to_string() == "dns error") && endpoint().contains(".amazonaws.com") => {
                 Failure::UnknownRegion { region: self.region.to_string(), endpoint: endpoint() }
             }
-            SdkError::ResponseError(answer) => Failure::NotEc2 { endpoint: endpoint(), status: answer.raw().status().as_u16() },
+            SdkError::ResponseError(answer) => {
+                Failure::NotAws { endpoint: endpoint(), service: self.service, status: answer.raw().status().as_u16() }
+            }
             _ => Failure::EndpointDown { endpoint: endpoint(), detail },
         }
     }

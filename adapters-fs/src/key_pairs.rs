@@ -4,20 +4,15 @@
 use crate::{
     failure::{failed, shown},
     folder::Folder,
+    keys::Keys,
     off_thread::off_thread,
 };
 use async_trait::async_trait;
 use bldr_core::{
     error::{PortError, PortErrorKind, PortResult},
     name::StackName,
-    ports::{Change, KeyPairs},
+    ports::{Change, KeyPairs, KeySmith},
     ssh_key::SshPublicKey,
-};
-use openssl::pkey::{Id, PKey, Private};
-use ssh_key::{
-    Algorithm, LineEnding, Mpint, PrivateKey, PublicKey,
-    public::{Ed25519PublicKey, KeyData, RsaPublicKey},
-    rand_core::OsRng,
 };
 use std::{fs, io::ErrorKind, path::PathBuf};
 
@@ -45,7 +40,7 @@ impl FileKeyPairs {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed("read", &path)(error)),
         };
-        let key = public_half(&bytes).and_then(|key| named(key, stack)).ok_or_else(|| {
+        let key = Keys.public_half(stack, &bytes).ok_or_else(|| {
             PortError::new(PortErrorKind::Malformed, shown(&path), "it is no private key that can be read without a passphrase")
                 .advise("restore it from a backup: the stack's machines let in whoever has that key, and nobody else")
         })?;
@@ -61,12 +56,8 @@ impl FileKeyPairs {
         if let Some(key) = self.kept(stack)? {
             return Ok((key, Change::NotNeeded));
         }
-        let unmade = |error| PortError::new(PortErrorKind::Refused, stack.as_str(), "its key pair cannot be made").caused_by(error);
-        let mut pair = PrivateKey::random(&mut OsRng, Algorithm::Ed25519).map_err(|error| unmade(error.to_string()))?;
-        pair.set_comment(stack.as_str());
-        let text = pair.to_openssh(LineEnding::LF).map_err(|error| unmade(error.to_string()))?;
-        let key = named(pair.public_key().clone(), stack).ok_or_else(|| unmade("it has no public half".into()))?;
-        turn.replace(&format!("{stack}.pem"), text.as_bytes())?;
+        let (private, key) = Keys.pair(stack)?;
+        turn.replace(&format!("{stack}.pem"), private.0.as_bytes())?;
         Ok((key, Change::Made))
     }
 
@@ -81,32 +72,6 @@ impl FileKeyPairs {
         turn.remove(&format!("{stack}.pem"))?;
         Ok(Some(shown(&file)))
     }
-}
-
-/// The public half of a private key in any form that is about: OpenSSH's, and PEM as OpenSSL and EC2 write it.
-fn public_half(bytes: &[u8]) -> Option<PublicKey> {
-    if let Ok(pair) = PrivateKey::from_openssh(bytes) {
-        return Some(pair.public_key().clone());
-    }
-    // With a passphrase at hand, OpenSSL does not ask the terminal for one.
-    Some(PublicKey::new(of_pem(&PKey::private_key_from_pem_passphrase(bytes, b"").ok()?)?, ""))
-}
-
-fn of_pem(key: &PKey<Private>) -> Option<KeyData> {
-    match key.id() {
-        Id::RSA => {
-            let key = key.rsa().ok()?;
-            let number = |number: &openssl::bn::BigNumRef| Mpint::from_positive_bytes(&number.to_vec()).ok();
-            Some(KeyData::Rsa(RsaPublicKey { e: number(key.e())?, n: number(key.n())? }))
-        }
-        Id::ED25519 => Some(KeyData::Ed25519(Ed25519PublicKey(key.raw_public_key().ok()?.try_into().ok()?))),
-        _ => None,
-    }
-}
-
-fn named(mut key: PublicKey, stack: &StackName) -> Option<SshPublicKey> {
-    key.set_comment(stack.as_str());
-    SshPublicKey::from_openssh(&key.to_openssh().ok()?)
 }
 
 #[async_trait]

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bldr_core::{
     error::{PortError, PortErrorKind, PortResult},
     fleet::Timestamp,
-    ports::{Lock, LockGuard, Owner},
+    ports::{Breaking, Holding, Lock, LockGuard, Owner},
 };
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -127,6 +127,15 @@ impl Drop for Held {
 
 #[async_trait]
 impl LockGuard for Held {
+    fn epoch(&self) -> Option<u64> {
+        None
+    }
+
+    /// The kernel takes it from nobody who lives.
+    fn standing(&self) -> PortResult<()> {
+        Ok(())
+    }
+
     async fn release(self: Box<Self>) -> PortResult<()> {
         let mut held = self;
         off_thread(move || held.give_back()).await
@@ -140,8 +149,19 @@ impl Lock for FileLock {
         Ok(Box::new(off_thread(move || this.acquire_now(&owner)).await?))
     }
 
-    async fn owner(&self) -> PortResult<Option<Owner>> {
+    async fn owner(&self) -> PortResult<Option<Holding>> {
         let this = self.clone();
-        off_thread(move || this.owner_now()).await
+        Ok(off_thread(move || this.owner_now()).await?.map(Holding::from))
+    }
+
+    async fn break_it(&self, _: &Owner, _: &str) -> PortResult<Option<Holding>> {
+        let Some(Holding { owner: Owner { who, host, pid, purpose, .. }, .. }) = self.owner().await? else { return Ok(None) };
+        let problem = format!("it goes with the process of its holder, {who}, which lives and is at work on: {purpose}");
+        Err(PortError::new(PortErrorKind::Refused, format!("the lock {}", shown(&self.0)), problem)
+            .advise(format!("ask them; if it hangs, 'kill {pid}' on {host} ends it and frees the lock")))
+    }
+
+    async fn broken(&self) -> PortResult<Option<Breaking>> {
+        Ok(None)
     }
 }

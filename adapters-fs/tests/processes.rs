@@ -224,7 +224,7 @@ async fn a_lock_is_held_across_processes_and_dies_with_its_holder() {
     for _ in 0..3 {
         let mut other = Other::start("holds the lock", &path);
         other.said("holding");
-        assert_eq!(lock.owner().await.unwrap(), Some(owner("ada")));
+        assert_eq!(lock.owner().await.unwrap(), Some(owner("ada").into()));
         let error = lock.acquire(&owner("bob")).await.map(drop).unwrap_err();
         assert_eq!(error.kind, PortErrorKind::Conflict, "{error}");
         other.kill();

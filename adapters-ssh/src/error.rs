@@ -72,6 +72,9 @@ pub enum SshError {
     /// A setting or `~/.ssh/config` makes no sense.
     #[error("{0}")]
     Settings(String),
+    /// The stack's key pair could not be fetched from where it is kept.
+    #[error("its key pair cannot be fetched: {0}")]
+    KeyPair(Box<PortError>),
     /// The connection had died before the command was sent: opening another one is safe.
     #[error("the connection was lost before the command was sent")]
     Stale,
@@ -160,6 +163,7 @@ impl SshError {
             | Self::Script { .. }
             | Self::Declined(_)
             | Self::Settings(_) => PortErrorKind::Refused,
+            Self::KeyPair(error) => error.kind,
             Self::Taken(_) => PortErrorKind::Conflict,
             Self::Absent(_) => PortErrorKind::NotFound,
             Self::Garbled { .. } => PortErrorKind::Malformed,

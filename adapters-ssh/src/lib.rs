@@ -42,7 +42,7 @@ pub use minions::SshMinions;
 pub use pool::{Pool, Traffic};
 pub use route::Route;
 pub use session::{Connector, Ear, Output, Session};
-pub use settings::{PassphrasePrompt, SshSettings, Transport};
+pub use settings::{KeyCourier, PassphrasePrompt, SshSettings, Transport};
 pub use setup::SshSetup;
 pub use shell::SshShell;
 pub use system_session::SystemConnector;

@@ -12,6 +12,7 @@ use bldr_core::{
     doctor::Workplace,
     error::{PortError, PortResult},
     fleet::{HeldKey, HeldKeys, Host, PublicKey, Standing},
+    pace::Strain,
     ports::{Change, Masters},
 };
 use std::{
@@ -104,6 +105,10 @@ impl Masters for SshMasters {
         let limit = self.pool.settings().command_timeout + SALT_ITSELF * 2 + REPOSITORY.saturating_mul(rounds);
         let count = repositories.len();
         self.ask(host, script::INSPECT, &arguments, text.as_bytes(), limit, |answer| parse::workplace(answer, count)).await
+    }
+
+    async fn strain(&self, host: &Host) -> PortResult<Strain> {
+        self.ask(host, script::STRAIN, &[], b"", self.pool.settings().command_timeout, parse::strain).await
     }
 
     async fn accept(&self, host: &Host, id: &str, key: &PublicKey) -> PortResult<Change> {

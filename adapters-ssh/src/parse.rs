@@ -4,6 +4,7 @@ use crate::{error::SshError, script::Answer};
 use bldr_core::{
     doctor::{Content, Disk, Pillar, Root, Workplace},
     fleet::{HeldKey, HeldKeys, Kept, KeyFingerprint, KeyState, NodeFiles, Outlook, PublicKey, Standing, Timestamp},
+    pace::Strain,
     ports::{Change, Proof},
     salt_version::SaltVersion,
 };
@@ -69,6 +70,12 @@ pub(crate) fn standing(answer: &Answer) -> Result<Standing, SshError> {
     let key = PublicKey::from_pem(&text).ok_or_else(|| answer.garbled("master.pub is no public key"))?;
     let silent = lines(answer, "silent")?.into_iter().next();
     Ok(Standing { key, version: answer.text("version")?.as_deref().and_then(SaltVersion::find), silent, keys: held_keys(answer)? })
+}
+
+/// What `strain.sh` says.
+pub(crate) fn strain(answer: &Answer) -> Result<Strain, SshError> {
+    let number = |name| answer.required(name)?.parse().map_err(|_| answer.garbled("a number of it is none"));
+    Ok(Strain { load: number("load")?, pending: number("pending")? })
 }
 
 /// What `quarantined.sh` says, and a part of what `standing.sh` does.

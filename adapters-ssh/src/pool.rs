@@ -123,6 +123,14 @@ impl Pool {
         route::to_node(&self.inner.settings, &self.inner.config, host)
     }
 
+    /// The same, with the stack's key pair brought here where it is kept somewhere else.
+    pub(crate) async fn way(&self, host: &Host) -> Result<Route, SshError> {
+        if let Some(courier) = &self.inner.settings.courier {
+            courier(host.node.stack().clone()).await.map_err(|error| SshError::KeyPair(Box::new(error)))?;
+        }
+        self.route(host)
+    }
+
     /// Runs a command line on a node.
     ///
     /// # Errors
@@ -200,7 +208,7 @@ impl Pool {
             spent.close().await;
         }
         if kept.is_none() {
-            let session = self.open(&self.route(host)?).await?;
+            let session = self.open(&self.way(host).await?).await?;
             self.inner.open.fetch_add(1, Ordering::Relaxed);
             *kept = Some(Counted { session: Some(session), open: self.inner.open.clone() });
         }

@@ -29,6 +29,7 @@ pub(crate) const REVERT: Script = script!("salt-settings.sh" "placing.sh" "minio
 pub(crate) const REHEARSE: Script = script!("salt-settings.sh" "placing.sh" "salt-answer.sh" => "rehearse.sh");
 pub(crate) const HIGHSTATE: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" "salt-answer.sh" => "highstate.sh");
 pub(crate) const STANDING: Script = script!("salt-settings.sh" "master-link.sh" "held-keys.sh" => "standing.sh");
+pub(crate) const STRAIN: Script = script!("salt-settings.sh" => "strain.sh");
 pub(crate) const ACCEPT: Script = script!("salt-settings.sh" "placing.sh" "held-keys.sh" => "accept.sh");
 pub(crate) const PING: Script = script!("salt-settings.sh" => "ping.sh");
 pub(crate) const FORGET: Script = script!("salt-settings.sh" "placing.sh" "held-keys.sh" => "forget.sh");

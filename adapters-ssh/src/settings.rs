@@ -1,6 +1,10 @@
 //! What may be decided about connecting to nodes? Everything an operator or a test can set, in one plain struct.
 
-use bldr_core::name::NodeName;
+use bldr_core::{
+    error::PortResult,
+    name::{NodeName, StackName},
+};
+use futures::future::BoxFuture;
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -23,6 +27,10 @@ pub enum Transport {
 /// Asks a person for the passphrase of a key file; `None` when they decline. Called off the async threads.
 pub type PassphrasePrompt = Arc<dyn Fn(&Path) -> Option<String> + Send + Sync>;
 
+/// Brings the key pair of a stack into the folder of [`SshSettings::keypairs`], where it is kept somewhere else. It is asked before every
+/// connection to the stack; nothing happens where the stack has none.
+pub type KeyCourier = Arc<dyn Fn(StackName) -> BoxFuture<'static, PortResult<()>> + Send + Sync>;
+
 /// How nodes are connected to. [`Default`] takes what `ssh` takes: the keys, configuration and known hosts in `~/.ssh`.
 #[derive(Clone)]
 pub struct SshSettings {
@@ -42,6 +50,8 @@ pub struct SshSettings {
     pub key_files: Vec<PathBuf>,
     /// A folder with one key pair a stack, `STACK.pem`: tried first on that stack's nodes, where it exists.
     pub keypairs: Option<PathBuf>,
+    /// Brings key pairs there; `None` where they are there already.
+    pub courier: Option<KeyCourier>,
     /// The socket of an ssh-agent (`SSH_AUTH_SOCK`).
     pub agent: Option<PathBuf>,
     /// The host keys that are trusted; new hosts are added to it.
@@ -74,6 +84,7 @@ impl Default for SshSettings {
             config: Some(ssh.join("config")),
             key_files: vec![ssh.join("id_ed25519"), ssh.join("id_rsa")],
             keypairs: None,
+            courier: None,
             agent: None,
             known_hosts: ssh.join("known_hosts"),
             bastion: None,

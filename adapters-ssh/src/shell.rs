@@ -40,7 +40,7 @@ impl SshShell {
     }
 
     async fn attached(&self, host: &Host) -> Result<u32, SshError> {
-        let route = self.pool.route(host)?;
+        let route = self.pool.way(host).await?;
         let cannot = |what: &str, error: std::io::Error| SshError::Settings(format!("cannot {what}: {error}"));
         let settings = self.pool.settings();
         let text = configuration(settings, &route, "BatchMode no")?;

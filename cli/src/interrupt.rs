@@ -17,6 +17,8 @@ pub enum Work {
     Stacks,
     /// One stack, step by step.
     Steps,
+    /// What another bldr does.
+    Another,
     /// One stack goes, which takes two steps.
     Destruction,
 }
@@ -28,6 +30,7 @@ impl Work {
             Self::Steps => {
                 "stopping: a machine is no longer waited for, another step in flight is finished; the same command goes on from there"
             }
+            Self::Another => "the watching ends, and the run goes on",
             Self::Destruction => "a destruction that has begun is finished; where it is cut off, the same command goes on from there",
         }
     }

@@ -7,6 +7,7 @@ pub mod commands;
 pub mod exit;
 pub mod help;
 pub mod interrupt;
+pub mod kept;
 pub mod meant;
 pub mod nearest;
 pub mod operator;
@@ -16,6 +17,7 @@ pub mod settings;
 pub mod tasks;
 pub mod terminal;
 pub mod typed;
+pub mod window;
 pub mod wiring;
 
 use args::{Given, Invocation};

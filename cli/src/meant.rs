@@ -4,8 +4,8 @@ use crate::{
     args::Given,
     exit::Exit,
     request::{
-        BuildVarsTask, Command, ContextTask, Download, Fleet, Keys, KeysTask, Launch, Remaster, Request, Retire, SandboxTask, Share, Ssh,
-        Status, Switch, SwitchTo, Update, UpdateMaster, Upload, User, Which,
+        BuildVarsTask, Command, ContextTask, Download, Fleet, How, Keys, KeysTask, Launch, LockTask, Remaster, Request, Retire, Rollback,
+        RunTask, SandboxTask, Share, Ssh, Status, Stops, Switch, SwitchTo, Update, UpdateMaster, Upload, User, Which,
     },
     screen::Format,
     tasks::{Positional, Task},
@@ -103,6 +103,18 @@ pub fn meant(given: &Given, terminal: &mut Terminal) -> Result<Request, Exit> {
         }
         "start" => Request::Switch(Switch { which: words.which(0)?, to: SwitchTo::On }),
         "stop" => Request::Switch(Switch { which: words.which(0)?, to: SwitchTo::Off }),
+        "runs" => Request::Run(RunTask::List { all: given.flag("all") }),
+        "run.show" => Request::Run(RunTask::Show { run: words.required(0)?, stack: words.name(words.optional(1))? }),
+        "run.watch" => Request::Run(RunTask::Watch(words.required(0)?)),
+        "run.report" => {
+            let (run, to) = (words.required(0)?, words.optional(1).unwrap_or_else(|| ".".into()).into());
+            Request::Run(RunTask::Report { run, to })
+        }
+        "run.resume" => Request::Resume(words.required(0)?),
+        "master.rollback" => {
+            let (run, stack) = (words.required(0)?, words.name(words.optional(1))?);
+            Request::Rollback(Rollback { run, stack, how: words.how_to_remaster()? })
+        }
         "buildvars.read" => Request::BuildVars(words.required(0)?, BuildVarsTask::Read),
         "buildvars.valid" => Request::BuildVars(words.required(0)?, BuildVarsTask::Valid),
         "buildvars.refresh" => Request::BuildVars(words.required(0)?, BuildVarsTask::Refresh),
@@ -114,6 +126,8 @@ pub fn meant(given: &Given, terminal: &mut Terminal) -> Result<Request, Exit> {
             let stack = words.required(0)?;
             Request::Context(stack, ContextTask::Restore(words.required(1)?))
         }
+        "lock.status" => Request::Lock(LockTask::Status),
+        "lock.break" => Request::Lock(LockTask::Break(words.required(0)?)),
         "sandbox.create" => Request::Sandbox(SandboxTask::Create(words.fleet()?)),
         "sandbox.show" => Request::Sandbox(SandboxTask::Show),
         "sandbox.reset" => Request::Sandbox(SandboxTask::Reset),
@@ -179,13 +193,20 @@ impl Words<'_> {
     }
 
     fn remaster(&mut self, scope: Scope, master_at: usize) -> Result<Remaster, Exit> {
-        Ok(Remaster {
-            scope,
-            master: self.required(master_at)?,
-            address: self.address()?,
+        Ok(Remaster { scope, master: self.required(master_at)?, address: self.address()?, how: self.how_to_remaster()? })
+    }
+
+    fn how_to_remaster(&self) -> Result<How, Exit> {
+        Ok(How {
             stopped: self.choice("stopped"),
             highstate: self.choice("highstate"),
             jobs: self.given.option("jobs").and_then(|jobs| jobs.parse().ok()),
+            stops: Stops {
+                canary: self.name(self.given.option("canary").map(Into::into))?,
+                max_failures: self.parsed("max-failures")?,
+                pause_before: self.choice("pause-before"),
+                window: self.parsed("window")?,
+            },
             rehearse: self.given.flag("rehearse"),
             unproven: match self.given.option("revert").is_none() || self.given.flag("revert") {
                 true => Unproven::Revert,
@@ -198,6 +219,11 @@ impl Words<'_> {
             allow_unshared: self.given.flag("allow-unshared"),
             plan_only: self.given.flag("plan"),
         })
+    }
+
+    fn parsed<T: FromStr<Err = String>>(&self, option: &str) -> Result<Option<T>, Exit> {
+        let parse = |text: &str| text.parse().map_err(|error| Exit::usage(format!("{option}: {error}")));
+        self.given.option(option).map(parse).transpose()
     }
 
     fn seconds(&self, option: &str) -> Option<Duration> {
@@ -253,8 +279,9 @@ mod tests {
         ];
         let first = request(forms[0], None).unwrap();
         let Request::Remaster(remaster) = &first else { panic!("{first:?}") };
-        assert_eq!((remaster.stopped, remaster.highstate, remaster.jobs), (Some(Stopped::Skip), Some(HighstateMode::None), Some(4)));
-        assert!(remaster.allow_unshared && !remaster.plan_only);
+        let how = &remaster.how;
+        assert_eq!((how.stopped, how.highstate, how.jobs), (Some(Stopped::Skip), Some(HighstateMode::None), Some(4)));
+        assert!(how.allow_unshared && !how.plan_only);
         for form in forms {
             assert_eq!(request(form, None).as_ref(), Ok(&first), "{form}");
         }

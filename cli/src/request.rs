@@ -1,10 +1,13 @@
 //! What can be meant? Each task's request, in names, numbers and choices.
 
+use crate::window::Window;
 use bldr_core::{
     address::MasterAddress,
     name::StackName,
+    pace::MaxFailures,
     plan::{Patience, Scope, Stopped, Unproven},
     ports::HighstateMode,
+    stage::Stage,
     update::{Concurrency, Mode},
 };
 use std::path::PathBuf;
@@ -48,10 +51,18 @@ pub enum Request {
     Ssh(Ssh),
     /// Switch a stack on or off.
     Switch(Switch),
+    /// Something about what was run before.
+    Run(RunTask),
+    /// Finish a run that was cut short: this one, as typed.
+    Resume(String),
+    /// Move back what a run has moved.
+    Rollback(Rollback),
     /// Something about a stack's build vars.
     BuildVars(StackName, BuildVarsTask),
     /// Something about a stack's context.
     Context(StackName, ContextTask),
+    /// Something about the fleet's lock.
+    Lock(LockTask),
     /// Something about the sandbox.
     Sandbox(SandboxTask),
 }
@@ -245,7 +256,7 @@ pub struct Share {
     pub commit: bool,
 }
 
-/// What to re-master, and how; what is `None` is for the settings to say.
+/// What to re-master, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remaster {
     /// Which stacks.
@@ -254,12 +265,21 @@ pub struct Remaster {
     pub master: StackName,
     /// The address, where it is not the master's private one.
     pub address: Option<MasterAddress>,
+    /// How.
+    pub how: How,
+}
+
+/// How to re-master; what is `None` is for the settings to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct How {
     /// Stopped nodes.
     pub stopped: Option<Stopped>,
     /// The highstate.
     pub highstate: Option<HighstateMode>,
-    /// How many lanes go side by side.
+    /// How many stacks are in work at once.
     pub jobs: Option<usize>,
+    /// Where it is to stop by itself.
+    pub stops: Stops,
     /// Whether to render the highstate against the new master first.
     pub rehearse: bool,
     /// What to do about a stack that does not answer the new master.
@@ -270,6 +290,56 @@ pub struct Remaster {
     pub allow_unshared: bool,
     /// Whether to stop once the plan is shown.
     pub plan_only: bool,
+}
+
+/// Where a run is to stop by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stops {
+    /// The stack without whose success no other one is begun.
+    pub canary: Option<StackName>,
+    /// How many may fail.
+    pub max_failures: Option<MaxFailures>,
+    /// The stage to ask before.
+    pub pause_before: Option<Stage>,
+    /// When stacks may be begun.
+    pub window: Option<Window>,
+}
+
+/// What to tell of runs. A run is given by its name, a beginning or an end of it, or as `last`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunTask {
+    /// List them.
+    List {
+        /// And not only the newest.
+        all: bool,
+    },
+    /// Show what was recorded of one.
+    Show {
+        /// Which.
+        run: String,
+        /// Every step of this stack.
+        stack: Option<StackName>,
+    },
+    /// Show one while it goes on.
+    Watch(String),
+    /// Write the page of one.
+    Report {
+        /// Which.
+        run: String,
+        /// A folder here, or the page's file.
+        to: PathBuf,
+    },
+}
+
+/// Which run to undo, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rollback {
+    /// Which, as typed.
+    pub run: String,
+    /// Only this stack.
+    pub stack: Option<StackName>,
+    /// How its stacks are moved.
+    pub how: How,
 }
 
 /// What to do about build vars.
@@ -296,6 +366,15 @@ pub enum ContextTask {
     Diff(Option<String>),
     /// Put a replaced one back.
     Restore(String),
+}
+
+/// What to do about the fleet's lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LockTask {
+    /// Show who holds it.
+    Status,
+    /// Take it from its holder, for this reason.
+    Break(String),
 }
 
 /// What to do about the sandbox.

@@ -1,6 +1,6 @@
 //! What has the team settled once for all? `settings.yaml`, checked in full before anything is done with it.
 
-use crate::{exit::Exit, nearest::did_you_mean};
+use crate::{exit::Exit, kept::Kept, nearest::did_you_mean};
 use bldr_core::{
     name::{ProjectName, StackName},
     plan::Stopped,
@@ -136,12 +136,12 @@ pub struct Settings {
     /// The project files, in order.
     #[serde(default)]
     pub project_files: Vec<PathBuf>,
-    /// The folder of contexts.
+    /// The contexts. Where they are in S3, so is what else a team shares: the lock, the runs, the memories.
     #[serde(default = "contexts")]
-    pub contexts: PathBuf,
-    /// The folder of key pairs.
+    pub contexts: Kept,
+    /// The key pairs.
     #[serde(default = "keypairs")]
-    pub keypairs: PathBuf,
+    pub keypairs: Kept,
     /// Whom to connect as.
     #[serde(default)]
     pub users: Users,
@@ -222,11 +222,11 @@ fn ignore<'de, D: Deserializer<'de>>(settings: D) -> Result<Ignore, D::Error> {
     settings.deserialize_any(ListOrMap)
 }
 
-fn contexts() -> PathBuf {
-    ".cfn/contexts".into()
+fn contexts() -> Kept {
+    Kept::Folder(".cfn/contexts".into())
 }
-fn keypairs() -> PathBuf {
-    ".cfn/keypairs".into()
+fn keypairs() -> Kept {
+    Kept::Folder(".cfn/keypairs".into())
 }
 fn jobs() -> u32 {
     8
@@ -289,10 +289,13 @@ impl Settings {
             let line = text.lines().position(|line| line.starts_with(&format!("{key}:"))).map_or(1, |at| at + 1);
             Err(Exit::usage(format!("{file}:{line}: {key}: {what}")))
         };
-        for (key, path) in [("contexts", &settings.contexts), ("keypairs", &settings.keypairs)] {
-            if path.to_string_lossy().starts_with("s3://") {
-                return wrong(key, "buckets are not supported yet\nuse a folder, like .cfn/contexts");
+        for (key, kept) in [("contexts", &settings.contexts), ("keypairs", &settings.keypairs)] {
+            if let Some(problem) = kept.problem() {
+                return wrong(key, &problem);
             }
+        }
+        if settings.cloud == Cloud::Sandbox && matches!(settings.keypairs, Kept::Bucket { .. }) {
+            return wrong("keypairs", "a sandbox has no buckets\nuse a folder, like .cfn/keypairs");
         }
         for (key, number) in [("jobs", settings.jobs), ("highstate-timeout", settings.highstate_timeout)] {
             if number == 0 {
@@ -376,9 +379,13 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused() {
         insta::assert_snapshot!(problem_of("cloud: sandbox\njobs: 0\n"), @"settings.yaml:2: jobs: has to be 1 or more");
-        insta::assert_snapshot!(problem_of("cloud: aws\nproject-files: [a.yaml]\ncontexts: s3://bucket/contexts\n"), @r"
-        settings.yaml:3: contexts: buckets are not supported yet
-        use a folder, like .cfn/contexts
+        insta::assert_snapshot!(problem_of("cloud: aws\nproject-files: [a.yaml]\ncontexts: s3://our-fleet\n"), @r"
+        settings.yaml:3: contexts: 's3://our-fleet' names no folder in the bucket
+        write s3://BUCKET/FOLDER, like s3://our-fleet/contexts
+        ");
+        insta::assert_snapshot!(problem_of("cloud: sandbox\nkeypairs: s3://our-fleet/keypairs\n"), @r"
+        settings.yaml:2: keypairs: a sandbox has no buckets
+        use a folder, like .cfn/keypairs
         ");
         insta::assert_snapshot!(problem_of("cloud: sandbox\nmaster: harbor--ci\n"), @"settings.yaml:2: master: is not a master: masters are the stacks of the project 'master-server'");
         insta::assert_snapshot!(problem_of("cloud: aws\n"), @"settings.yaml:1: project-files: has to name at least one project file where `cloud: aws`");

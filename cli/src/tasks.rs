@@ -108,7 +108,7 @@ const REVISION: Positional = Positional {
 
 const PLAN: Opt = Opt { name: "plan", kind: Kind::Flag, default: "no", about: "show what would be done and stop there" };
 const JOBS: Opt =
-    Opt { name: "jobs", kind: Kind::Count, default: "settings, else 8", about: "how many projects are worked on side by side" };
+    Opt { name: "jobs", kind: Kind::Count, default: "settings, else 8", about: "how many stacks are in work at once, at most" };
 const STOPPED: Opt = Opt {
     name: "stopped",
     kind: Kind::Choice(&["skip", "start", "start-and-stop"]),
@@ -202,7 +202,52 @@ pub const GLOBAL: &[Opt] = &[
     Opt { name: "no-color", kind: Kind::Flag, default: "NO_COLOR", about: "no colour" },
 ];
 
+const RUN: Positional = Positional {
+    name: "run",
+    shows: "RUN",
+    about: "a run that `runs` lists; the beginning or the end of its name is enough, and `last` is the last one",
+    example: "last",
+    required: true,
+};
+
+const ROLLBACK_OPTIONS: &[Opt] = &[JOBS, STOPPED, HIGHSTATE, REHEARSE, REVERT, JOIN_TIMEOUT, WATCHDOG, ALLOW_UNSHARED];
 const REMASTER_OPTIONS: &[Opt] = &[PLAN, JOBS, STOPPED, HIGHSTATE, REHEARSE, REVERT, JOIN_TIMEOUT, WATCHDOG, ALLOW_UNSHARED, ADDRESS];
+const REMASTER_ALL_OPTIONS: &[Opt] = &[
+    PLAN,
+    JOBS,
+    Opt {
+        name: "canary",
+        kind: Kind::Text("STACK"),
+        default: "none",
+        about: "the stack that goes first; where it fails, no other one is begun",
+    },
+    Opt {
+        name: "max-failures",
+        kind: Kind::Text("N|N%"),
+        default: "no limit",
+        about: "how many stacks may fail, or which part of all, before no more are begun",
+    },
+    Opt {
+        name: "pause-before",
+        kind: Kind::Choice(&["continuumtest", "ci", "end2end", "prod"]),
+        default: "nothing",
+        about: "do what comes before that stage, then ask before going on; where nobody can be asked, stop there",
+    },
+    Opt {
+        name: "window",
+        kind: Kind::Text("HH:MM-HH:MM"),
+        default: "any time",
+        about: "begin stacks only between these times of the day, by the clock of this machine",
+    },
+    STOPPED,
+    HIGHSTATE,
+    REHEARSE,
+    REVERT,
+    JOIN_TIMEOUT,
+    WATCHDOG,
+    ALLOW_UNSHARED,
+    ADDRESS,
+];
 
 /// Every task, in the order of the list.
 pub const TASKS: &[Task] = &[
@@ -262,10 +307,62 @@ pub const TASKS: &[Task] = &[
     Task {
         name: "master.remaster_all",
         about: "make every stack of the region take its orders from a new master",
-        more: "Projects run side by side, the stacks of a project one after the other, prod last. A failure holds the rest \
-               of its project. Ctrl-C stops after the stacks in flight; a second one stops at once.",
+        more: "Projects run side by side, the stacks of a project one after the other, prod last. It begins with one stack and \
+               has more in work while the new master keeps up. A failure holds the rest of its project. Ctrl-C stops after the stacks in flight; a second one stops at once.",
         positionals: &[NEW_MASTER],
-        options: REMASTER_OPTIONS,
+        options: REMASTER_ALL_OPTIONS,
+    },
+    Task {
+        name: "master.rollback",
+        about: "move back to where they were the stacks that a run has moved",
+        more: "Each stack is re-mastered to the master it had before that run, by the run's own record; what was put back or was never \
+               switched is left alone. It is a run like any other: it can be interrupted, resumed, and rolled back.",
+        positionals: &[RUN, Positional { required: false, about: "only this stack", ..STACK }],
+        options: ROLLBACK_OPTIONS,
+    },
+    Task {
+        name: "runs",
+        about: "list what was run, the newest last: when, how long, how it ended, or that it goes on or was cut short",
+        more: "",
+        positionals: &[],
+        options: &[Opt { name: "all", kind: Kind::Flag, default: "no", about: "not only the newest 20" }],
+    },
+    Task {
+        name: "run.show",
+        about: "show what was recorded of a run: its stacks, what failed, and what nobody knows the end of",
+        more: "With a stack, each of its steps, and how long it took.",
+        positionals: &[RUN, Positional { required: false, about: "every step of this stack", ..STACK }],
+        options: &[],
+    },
+    Task {
+        name: "run.watch",
+        about: "show a run while it goes on, as who began it sees it; ends with its exit code",
+        more: "Ctrl-C ends the watching, and not the run.",
+        positionals: &[RUN],
+        options: &[],
+    },
+    Task {
+        name: "run.report",
+        about: "write what was recorded of a run as one HTML page: a time line, what to look at, every stack",
+        more: "The page needs nothing but a browser. It names stacks, addresses and reasons, and has no secrets.",
+        positionals: &[
+            RUN,
+            Positional {
+                name: "file",
+                shows: "FILE",
+                about: "the page's file, or a folder for RUN.html",
+                example: "run.html",
+                required: false,
+            },
+        ],
+        options: &[],
+    },
+    Task {
+        name: "run.resume",
+        about: "finish a run that was cut short, or has failures: the same as was typed then",
+        more: "What is done is left alone: the nodes are asked, not the record.",
+        positionals: &[RUN],
+        options: &[],
     },
     Task {
         name: "master.doctor",
@@ -479,6 +576,27 @@ pub const TASKS: &[Task] = &[
         about: "put a replaced context of a stack back, byte for byte",
         more: "What is replaced by that becomes history, too.",
         positionals: &[STACK, REVISION],
+        options: &[],
+    },
+    Task {
+        name: "lock.status",
+        about: "show who is changing the fleet at the moment, and when they were last heard of",
+        more: "",
+        positionals: &[],
+        options: &[],
+    },
+    Task {
+        name: "lock.break",
+        about: "take the fleet's lock from a holder that is gone",
+        more: "For a lock in S3, which outlives its holder's process. Asks for the holder's name to be typed; --yes answers. A holder that is alive \
+               after all hears of it, with the reason, and begins nothing more. A lock on this machine goes with its process: end that.",
+        positionals: &[Positional {
+            name: "reason",
+            shows: "REASON",
+            about: "why, in your words, in quotes where it has blanks; it is recorded",
+            example: "laptop-lost",
+            required: true,
+        }],
         options: &[],
     },
     Task {

@@ -26,6 +26,11 @@ impl Terminal {
         Self { asker: Some(Box::new(lines.as_bytes())), yes: false }
     }
 
+    /// Whether somebody is there to be asked.
+    pub fn has_somebody(&self) -> bool {
+        self.asker.is_some()
+    }
+
     /// Asks for a missing argument. `None` where there is nobody to ask, or nothing was answered.
     pub fn ask(&mut self, what: &str) -> Option<String> {
         let answer = line(self.asker.as_mut()?, &format!("{what}: "))?;

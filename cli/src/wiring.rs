@@ -1,4 +1,6 @@
-//! Which adapter stands behind which port? The only file that names adapters.
+//! Which adapter stands behind which port? This file and `stores.rs` below it are the only ones that name adapters.
+
+mod stores;
 
 use crate::{
     exit::Exit,
@@ -8,29 +10,24 @@ use crate::{
 };
 use async_trait::async_trait;
 use bldr_adapters_aws::Ec2;
-use bldr_adapters_fs::{FileContexts, FileJournal, FileKeyPairs, FileLaunches, FileLock, FileProjects, FileSleepers};
+use bldr_adapters_fs::FileLock;
 use bldr_adapters_ssh::{Pool, SshHostKeys, SshMasters, SshMinions, SshSettings, SshSetup, SshShell, Transport};
 use bldr_core::{
     execute,
     fleet::Timestamp,
     launch,
-    ports::{
-        Clock, ContextStore, HostKeys, Inventory, Journal, KeyPairs, Launches, Lock, Masters, Minions, Operator, Power, Provisioning,
-        SaltSource, Setup, SharedAddress, Shell, Sleepers,
-    },
+    ports::{Clock, HostKeys, Inventory, Lock, Masters, Minions, Operator, Power, Provisioning, SaltSource, Setup, Shell},
     survey::{AddressPolicy, Sources},
     update,
 };
-use bldr_testkit::{
-    sandbox::{Sandbox, made_up_marker},
-    spec::FleetSpec,
-};
+use bldr_testkit::sandbox::Sandbox;
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+pub use stores::Stores;
 
 /// The git host of the sandbox's project files.
 const MADE_UP_GIT_HOST: &str = "git.example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIASEJpqU6Ff+wdoUT4FrvA5knw4sgEj1VN0hYymUXW+4";
@@ -102,70 +99,9 @@ impl Place {
     }
 }
 
-/// What is kept in files, whatever the cloud.
-pub struct Stores {
-    /// The contexts.
-    pub contexts: Arc<dyn ContextStore>,
-    /// The project files.
-    pub shared: Arc<dyn SharedAddress>,
-    /// The record of runs.
-    pub journal: Arc<dyn Journal>,
-    /// The fleet's lock.
-    pub lock: Arc<dyn Lock>,
-    /// What is remembered of stopped nodes.
-    pub sleepers: Arc<dyn Sleepers>,
-    /// Which launches were cut short.
-    pub launches: Arc<dyn Launches>,
-    /// The key pairs of stacks.
-    pub key_pairs: Arc<dyn KeyPairs>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-}
-
-impl Stores {
-    /// The stores of this place. In the sandbox a fleet is made up where there is none yet.
-    ///
-    /// # Errors
-    /// A sandbox that cannot be made.
-    pub fn open(place: &Place) -> Result<Self, Exit> {
-        let clock = clock();
-        let (contexts, projects) = match place.settings.cloud {
-            Cloud::Aws => {
-                let projects: Vec<_> = place.settings.project_files.iter().map(|file| place.path(file)).collect();
-                let contexts = place.path(&place.settings.contexts);
-                if made_up_marker(&contexts).exists() {
-                    let problem = format!("the contexts in {} are the sandbox's, and not those of a real fleet", contexts.display());
-                    return Err(Exit::refused(problem)
-                        .line("nothing was changed")
-                        .line("remove that folder, or name another one as `contexts`"));
-                }
-                (contexts, projects)
-            }
-            Cloud::Sandbox => {
-                let sandbox = place.sandbox();
-                if !sandbox.exists() {
-                    let spec = FleetSpec::built_in().map_err(|error| Exit::refused(error.to_string()))?;
-                    sandbox.create(&spec, &clock)?;
-                }
-                (sandbox.contexts(), vec![sandbox.project_file()])
-            }
-        };
-        Ok(Self {
-            contexts: Arc::new(FileContexts::new(contexts, clock.clone())),
-            shared: Arc::new(FileProjects::new(projects)),
-            journal: Arc::new(FileJournal::new(place.home.join(".bldr/runs"))),
-            lock: lock(place),
-            sleepers: Arc::new(FileSleepers::new(place.home.join(".bldr/sleepers"))),
-            launches: Arc::new(FileLaunches::new(place.home.join(".bldr/launches"))),
-            key_pairs: Arc::new(FileKeyPairs::new(place.path(&place.settings.keypairs))),
-            clock,
-        })
-    }
-}
-
 /// Everything bldr needs of the world.
 pub struct Ports {
-    /// What is kept in files.
+    /// What is kept.
     pub stores: Stores,
     /// The machines.
     pub inventory: Arc<dyn Inventory>,
@@ -192,7 +128,7 @@ impl Ports {
     /// # Errors
     /// A sandbox that cannot be made or read, and settings that name no region.
     pub async fn open(place: &Place, user: User) -> Result<Self, Exit> {
-        let stores = Stores::open(place)?;
+        let stores = Stores::open(place).await?;
         match place.settings.cloud {
             Cloud::Sandbox => {
                 let machines = Arc::new(place.sandbox().open(&stores.clock, pace())?);
@@ -211,7 +147,7 @@ impl Ports {
             }
             Cloud::Aws => {
                 let ec2 = Ec2::connect(place.settings.region.clone()).await.map_err(Exit::blind)?;
-                let pool = Pool::new(ssh(place, user));
+                let pool = Pool::new(ssh(place, user, &stores));
                 let (minions, masters) = (Arc::new(SshMinions::new(pool.clone())), Arc::new(SshMasters::new(pool.clone())));
                 Ok(Self {
                     stores,
@@ -258,6 +194,7 @@ impl Ports {
             masters: &*self.masters,
             power: &*self.power,
             sleepers: &*self.stores.sleepers,
+            fence: &*self.stores.gate,
             journal: &*self.stores.journal,
             operator,
             clock: &*self.stores.clock,
@@ -275,6 +212,7 @@ impl Ports {
             power: &*self.power,
             sleepers: &*self.stores.sleepers,
             contexts: &*self.stores.contexts,
+            fence: &*self.stores.gate,
             journal: &*self.stores.journal,
             operator,
             clock: &*self.stores.clock,
@@ -294,7 +232,7 @@ impl Ports {
 }
 
 /// How nodes are connected to: what the settings say, and where they say nothing, what `ssh` does.
-fn ssh(place: &Place, user: User) -> SshSettings {
+fn ssh(place: &Place, user: User, stores: &Stores) -> SshSettings {
     let users = &place.settings.users;
     let (ssh, usual) = (&place.settings.ssh, SshSettings::default());
     let path = |path: &Option<PathBuf>| path.as_deref().map(|path| place.path(path));
@@ -310,7 +248,8 @@ fn ssh(place: &Place, user: User) -> SshSettings {
         port: ssh.port.unwrap_or(usual.port),
         config: path(&ssh.config).or(usual.config),
         key_files: if ssh.identities.is_empty() { usual.key_files } else { ssh.identities.iter().map(|key| place.path(key)).collect() },
-        keypairs: Some(place.path(&place.settings.keypairs)),
+        keypairs: Some(stores.keys.folder()),
+        courier: stores.keys.courier(),
         agent: std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()).map(PathBuf::from),
         known_hosts: path(&ssh.known_hosts).unwrap_or(usual.known_hosts),
         bastion: ssh.bastion.clone(),
@@ -320,7 +259,7 @@ fn ssh(place: &Place, user: User) -> SshSettings {
     }
 }
 
-/// The fleet's lock.
+/// The lock of a home folder.
 pub fn lock(place: &Place) -> Arc<dyn Lock> {
     Arc::new(FileLock::new(place.home.join(".bldr/lock")))
 }

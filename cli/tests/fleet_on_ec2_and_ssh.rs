@@ -17,6 +17,7 @@ use std::{
 };
 use tokio::io::AsyncWriteExt;
 
+const BUCKET: &str = "our-fleet";
 const OLD: &str = "10.77.0.10";
 const NEW: &str = "10.77.0.20";
 const CONFIG: &str = "/etc/salt/minion";
@@ -109,6 +110,35 @@ async fn fleet(transport: &str) -> Fleet {
     Fleet { lab, home, hosts, _folder: folder }
 }
 
+/// The same fleet, whose contexts and key pairs are in a bucket, and nowhere else.
+async fn fleet_in_s3() -> Fleet {
+    let fleet = fleet("thrussh").await;
+    let s3 =
+        async |operation: &str, arguments: Value| fleet.lab.ec2().await.unwrap().call_service("s3", operation, arguments).await.unwrap();
+    s3("create_bucket", json!({"Bucket": BUCKET})).await;
+    let put = async |key: String, body: String| s3("put_object", json!({"Bucket": BUCKET, "Key": key, "Body": body})).await;
+    for (stack, ..) in STACKS {
+        let text = fs::read_to_string(fleet.home.join(format!(".cfn/contexts/{stack}.json"))).unwrap();
+        put(format!("contexts/{stack}.json"), text).await;
+    }
+    let stacks = STACKS.iter().map(|(stack, ..)| *stack).chain(["master-server--a", "master-server--b"]);
+    let key = fs::read_to_string(fleet.lab.key()).unwrap();
+    for stack in stacks {
+        put(format!("keypairs/{stack}.pem"), key.clone()).await;
+    }
+    fs::remove_dir_all(fleet.home.join(".cfn")).unwrap();
+    let settings = json!({
+        "cloud": "aws",
+        "region": REGION,
+        "project-files": ["project.yaml"],
+        "contexts": format!("s3://{BUCKET}/contexts"),
+        "keypairs": format!("s3://{BUCKET}/keypairs"),
+        "ssh": {"known-hosts": "known_hosts", "config": "/dev/null"},
+    });
+    fs::write(fleet.home.join("settings.yaml"), settings.to_string()).unwrap();
+    fleet
+}
+
 impl Fleet {
     async fn bldr(&self, args: &[&str]) -> Output {
         let mut env = self.lab.ec2().await.unwrap().env();
@@ -131,8 +161,8 @@ impl Fleet {
         content.map(|bytes| String::from_utf8(bytes).unwrap())
     }
 
-    fn context(&self, stack: &str) -> String {
-        fs::read_to_string(self.home.join(format!(".cfn/contexts/{stack}.json"))).unwrap()
+    async fn context(&self, stack: &str) -> String {
+        String::from_utf8(self.bldr(&[&format!("context.show:{stack}")]).await.stdout).unwrap()
     }
 
     /// Whether everything about a node, and nothing else about it, is as its master wants it.
@@ -142,7 +172,7 @@ impl Fleet {
         assert_eq!(self.file(node, TRUSTED).await.unwrap(), key(master), "{node}");
         let vars = BuildVars::decode(&self.file(node, BUILD_VARS).await.unwrap()).unwrap();
         assert_eq!(vars.master().unwrap().as_str(), address, "{node}");
-        assert!(self.context(stack).contains(&format!("\"master_ip\": \"{address}\"")), "{node}");
+        assert!(self.context(stack).await.contains(&format!("\"master_ip\": \"{address}\"")), "{node}");
     }
 
     /// The stub's log: one line for every salt-call.
@@ -166,6 +196,21 @@ async fn a_fleet_changes_masters_over_thrussh() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fleet_changes_masters_over_the_systems_ssh() {
     a_fleet_changes_masters(&fleet("system").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_whose_state_is_in_s3_changes_masters() {
+    let fleet = fleet_in_s3().await;
+    a_fleet_changes_masters(&fleet).await;
+    let (code, status) = fleet.json(&["lock.status"]).await;
+    assert_eq!((code, &status[0]["holder"]), (Some(0), &Value::Null));
+    let runs = json!({"Bucket": BUCKET, "Prefix": "bldr/runs/", "MaxKeys": 1000});
+    let runs = fleet.lab.ec2().await.unwrap().call_service("s3", "list_objects_v2", runs).await.unwrap();
+    let objects: Vec<_> = runs["Contents"].as_array().unwrap().iter().map(|object| object["Key"].as_str().unwrap()).collect();
+    let firsts = objects.iter().filter(|key| key.ends_with("/000001.jsonl")).count();
+    eprintln!("{} objects record {firsts} runs", objects.len());
+    assert_eq!(firsts, 3, "every run is recorded there");
+    assert!(!fleet.home.join(".bldr").exists() && !fleet.home.join(".cfn").exists(), "nothing of it is kept on the operator's machine");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,7 +289,7 @@ async fn a_fleet_changes_masters(fleet: &Fleet) {
     fleet.assert_on("ferry--demo--1", "master-server--b", NEW).await;
     fleet.assert_on("ferry--prod--1", "master-server--a", OLD).await;
 
-    let before = fleet.context("harbor--prod");
+    let before = fleet.context("harbor--prod").await;
     let (code, events) = fleet.json(&["master.remaster_all:master-server--b", "--yes"]).await;
     let ended = outcomes(&events);
     assert_eq!(code, Some(0), "{ended:?}");
@@ -258,7 +303,7 @@ async fn a_fleet_changes_masters(fleet: &Fleet) {
             }
         }
     }
-    assert_eq!(fleet.context("harbor--prod"), before.replace(OLD, NEW), "nothing but the address has changed");
+    assert_eq!(fleet.context("harbor--prod").await, before.replace(OLD, NEW), "nothing but the address has changed");
     let state =
         fleet.hosts["lantern--prod--1"].shell("stat -c '%a %U' /var/lib/bldr/backup /var/lib/bldr/backup/* | sort -u").await.unwrap();
     assert_eq!(state.trim(), "600 root\n700 root");

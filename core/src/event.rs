@@ -11,7 +11,7 @@ use std::{
     fmt,
 };
 
-/// Names a run: the time it began and a few letters, as in `20261122-124301-k3f9`. Sorts by time.
+/// Names a run: the time it began and a few letters, as in `20261122-124301-k3f9`. Sorts by time, to the millisecond.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunId(pub String);
 
@@ -188,6 +188,9 @@ pub enum Event {
     StackStarted {
         /// Which.
         stack: StackName,
+        /// The address of the master it has, where it is to get another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        was: Option<MasterAddress>,
     },
     /// A step begins.
     StepStarted {
@@ -267,6 +270,14 @@ pub enum Event {
         ids: BTreeSet<String>,
         /// How long it took, in milliseconds.
         millis: u64,
+    },
+    /// How many stacks may be in work at once has changed, or why there are no more.
+    Paced {
+        /// So many.
+        limit: usize,
+        /// Why there are no more; absent where there will be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
     },
     /// Something the operator should know that changes no outcome.
     Warning {

@@ -82,6 +82,19 @@ pub enum Scope {
     Fleet,
     /// This one.
     One(StackName),
+    /// These.
+    These(BTreeSet<StackName>),
+}
+
+impl Scope {
+    /// Whether that stack is meant.
+    pub fn holds(&self, stack: &StackName) -> bool {
+        match self {
+            Self::Fleet => true,
+            Self::One(only) => stack == only,
+            Self::These(stacks) => stacks.contains(stack),
+        }
+    }
 }
 
 /// What the operator asks for.
@@ -249,11 +262,7 @@ pub fn plan(fleet: &Fleet, projects: &Projects, request: &Request) -> RemasterPl
     };
     let mut settled = Vec::new();
     let mut lanes: BTreeMap<ProjectName, Vec<Entry>> = BTreeMap::new();
-    let in_scope = |name: &&StackName| match &request.scope {
-        Scope::Fleet => true,
-        Scope::One(only) => *name == only,
-    };
-    for (name, stack) in fleet.stacks.iter().filter(|(name, _)| in_scope(name)) {
+    for (name, stack) in fleet.stacks.iter().filter(|(name, _)| request.scope.holds(name)) {
         let judged = judged_by_name(name, projects, request).and_then(|()| judged_by_facts(fleet, stack, request));
         match judged {
             Err(reason) => {

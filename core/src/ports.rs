@@ -14,6 +14,7 @@ use crate::{
     fleet::{Ec2Id, Evidence, HeldKey, HeldKeys, Host, Instance, NodeFiles, Outlook, PublicKey, Standing, Timestamp},
     launch::{MachineSpec, OpenPort},
     name::{NodeName, StackName},
+    pace::Strain,
     project::Projects,
     salt_version::SaltVersion,
     ssh_key::SshPublicKey,
@@ -417,6 +418,19 @@ pub trait KeyPairs: Send + Sync {
     async fn remove(&self, stack: &StackName) -> PortResult<Option<String>>;
 }
 
+/// The private half of a key pair as it is kept: a text that is for the operator alone, and never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PrivateKey(pub String);
+
+/// What makes key pairs and reads them, wherever they are kept.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+pub trait KeySmith: Send + Sync {
+    /// A new pair of a stack. The public half says whose it is.
+    fn pair(&self, stack: &StackName) -> PortResult<(PrivateKey, SshPublicKey)>;
+    /// The public half of what is kept of a stack; `None` where that is no private key that can be read without a passphrase.
+    fn public_half(&self, stack: &StackName, private: &[u8]) -> Option<SshPublicKey>;
+}
+
 /// Which machines are known by their host keys.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
@@ -439,6 +453,8 @@ pub trait Masters: Send + Sync {
     /// Looks at what it has to work with: whether these git repositories can be read from there, its states, the pillar it renders
     /// for a minion of this id, its disks and its clock. Changes nothing.
     async fn inspect(&self, host: &Host, repositories: &[String], sample: Option<String>) -> PortResult<Workplace>;
+    /// What burdens it at this moment; asked every few seconds while minions come to it, so it has to cost it little.
+    async fn strain(&self, host: &Host) -> PortResult<Strain>;
     /// Accepts a minion by its id and its key. `Conflict`, and nothing changed, where it holds another key under that id, or
     /// has rejected this one.
     async fn accept(&self, host: &Host, id: &str, key: &PublicKey) -> PortResult<Change>;
@@ -644,23 +660,69 @@ pub struct Owner {
     pub since: Timestamp,
 }
 
+/// Who holds a lock, and what is known of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    /// Who.
+    pub owner: Owner,
+    /// How often the lock had been taken or broken when they took it; `None` where the lock goes with its holder's process.
+    pub epoch: Option<u64>,
+    /// When they last said that they are still there; `None` where that is known without their saying so.
+    pub heard: Option<Timestamp>,
+}
+
+impl From<Owner> for Holding {
+    fn from(owner: Owner) -> Self {
+        Self { owner, epoch: None, heard: None }
+    }
+}
+
+/// That somebody has taken a lock from its holder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breaking {
+    /// Who has, and when: their `since`.
+    pub by: Owner,
+    /// Why, in their words.
+    pub reason: String,
+    /// From whom.
+    pub held: Holding,
+}
+
 /// One writer for a fleet at a time.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Lock: Send + Sync {
-    /// Takes the lock. `Conflict` where somebody else holds it, with who, where, since when and what for. A holder that
-    /// has died does not hold it.
+    /// Takes the lock. `Conflict` where somebody else holds it, with who, where, since when and what for. Where a lock goes with its
+    /// holder's process, a holder that has died does not hold it; where it does not, it is theirs until it is broken, however long nothing
+    /// was heard of them: who is silent may be at work.
     async fn acquire(&self, owner: &Owner) -> PortResult<Box<dyn LockGuard>>;
     /// Who holds it now, if anybody does.
-    async fn owner(&self) -> PortResult<Option<Owner>>;
+    async fn owner(&self) -> PortResult<Option<Holding>>;
+    /// Takes it from its holder, who begins nothing more once they hear of it. Returns who that was; `None` where nobody held it. `Refused`
+    /// where the lock goes with its holder's process: ending that is the way.
+    async fn break_it(&self, by: &Owner, reason: &str) -> PortResult<Option<Holding>>;
+    /// When it was last taken from a holder, if it ever was.
+    async fn broken(&self) -> PortResult<Option<Breaking>>;
 }
 
 /// A lock that is held. Dropping it gives it back as well, without saying whether that worked.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait LockGuard: Send + Sync {
-    /// Gives it back.
+    /// The number of this holding: greater than that of every one before it. `None` where the lock goes with its holder's process.
+    fn epoch(&self) -> Option<u64>;
+    /// Whether it is held still. Asks nobody, so it may be asked before every step. `Conflict` where somebody has taken it, or where
+    /// it could not be kept up for so long that somebody may have.
+    fn standing(&self) -> PortResult<()>;
+    /// Gives it back. `Conflict` where it was not ours any more.
     async fn release(self: Box<Self>) -> PortResult<()>;
+}
+
+/// What keeps a run from going on once its lock is lost.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+pub trait Fence: Send + Sync {
+    /// That the run may go on. Asks nobody. `Conflict` where its lock was lost.
+    fn standing(&self) -> PortResult<()>;
 }
 
 /// The person watching, or the program in their place.

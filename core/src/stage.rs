@@ -1,10 +1,14 @@
 //! Which stacks of a project go first? The ones nobody misses; prod last.
 
 use crate::name::StackName;
+use serde::Deserialize;
+use std::fmt;
 
 /// How much an instance matters. Sorts in the order in which stacks are re-mastered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Stage {
+    #[serde(rename = "ad-hoc")]
     /// Somebody's own: any instance id that is none of the others, near misses (`production`) included.
     AdHoc,
     /// `continuumtest`
@@ -27,6 +31,18 @@ impl Stage {
             "prod" => Self::Prod,
             _ => Self::AdHoc,
         }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AdHoc => "ad-hoc",
+            Self::Continuumtest => "continuumtest",
+            Self::Ci => "ci",
+            Self::End2end => "end2end",
+            Self::Prod => "prod",
+        })
     }
 }
 

@@ -7,6 +7,7 @@ pub mod contract;
 pub mod disk;
 #[cfg(feature = "lab")]
 pub mod lab;
+pub mod lock;
 pub mod machines;
 pub mod moto;
 pub mod salt;

@@ -1,4 +1,4 @@
-//! Where is an EC2 to test against? moto, started by a test on a free loopback port and ended with it.
+//! Where are an EC2 and an S3 to test against? moto, started by a test on a free loopback port and ended with it.
 
 use std::{
     io::{BufRead, BufReader, Error, ErrorKind},
@@ -86,6 +86,40 @@ impl Moto {
         self.exchange(&(head + &form)).await
     }
 
+    /// Makes a bucket.
+    ///
+    /// # Errors
+    /// moto is gone, or refuses it; the error has its XML.
+    pub async fn bucket(&self, name: &str) -> Answer {
+        let place =
+            format!("<CreateBucketConfiguration><LocationConstraint>{}</LocationConstraint></CreateBucketConfiguration>", Self::REGION);
+        self.s3("PUT", &format!("/{name}"), &place).await
+    }
+
+    /// Has a bucket keep what is replaced in it, or not (`Enabled`, `Suspended`).
+    ///
+    /// # Errors
+    /// moto is gone, or refuses it; the error has its XML.
+    pub async fn versioning(&self, bucket: &str, status: &str) -> Answer {
+        let body = format!("<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>");
+        self.s3("PUT", &format!("/{bucket}?versioning"), &body).await
+    }
+
+    /// Calls S3's API without an SDK: `s3("PUT", "/bucket/key", "text")`. Returns the body of the answer.
+    ///
+    /// # Errors
+    /// moto is gone, or refuses the call; the error has its XML.
+    pub async fn s3(&self, method: &str, path: &str, body: &str) -> Answer {
+        let scope = format!("AKIATEST/20260101/{}/s3/aws4_request", Self::REGION);
+        let head = format!(
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Length: {}\r\n\
+             Authorization: AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none\r\n\r\n",
+            self.address,
+            body.len()
+        );
+        self.exchange(&(head + body)).await
+    }
+
     /// How often this action has been called so far, by anybody.
     ///
     /// # Errors
@@ -96,13 +130,32 @@ impl Moto {
         Ok(lines.find(|(name, _)| *name == action).and_then(|(_, n)| n.parse().ok()).unwrap_or(0))
     }
 
+    /// The headers of an object: `head("/bucket/key")`.
+    ///
+    /// # Errors
+    /// moto is gone.
+    pub async fn head(&self, path: &str) -> Answer {
+        let scope = format!("AKIATEST/20260101/{}/s3/aws4_request", Self::REGION);
+        let head = format!(
+            "HEAD {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none\r\n\r\n",
+            self.address
+        );
+        Ok(self.answer(&head).await?.0)
+    }
+
     async fn exchange(&self, request: &str) -> Answer {
+        let (head, body) = self.answer(request).await?;
+        if head.split(' ').nth(1).is_some_and(|status| status.starts_with('2')) { Ok(body) } else { Err(Error::other(body)) }
+    }
+
+    /// Head and body.
+    async fn answer(&self, request: &str) -> Result<(String, String), Error> {
         let mut stream = TcpStream::connect(&self.address).await?;
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
         let (head, body) = answer.split_once("\r\n\r\n").ok_or(ErrorKind::UnexpectedEof)?;
-        if head.split(' ').nth(1) == Some("200") { Ok(body.to_owned()) } else { Err(Error::other(body.to_owned())) }
+        Ok((head.to_owned(), body.to_owned()))
     }
 }
 

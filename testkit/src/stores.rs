@@ -1,4 +1,4 @@
-//! Where do contexts, key pairs, journal, lock, memories and project files live in a test? In memory, under the rules of the real ones.
+//! Where do contexts, key pairs, journal, memories and project files live in a test? In memory, under the rules of the real ones.
 
 use async_trait::async_trait;
 use bldr_core::{
@@ -8,7 +8,7 @@ use bldr_core::{
     json,
     name::{NodeName, StackName},
     ports::{
-        Begun, Change, Clock, ContextStore, Document, Expected, Journal, KeyPairs, Launches, Lock, LockGuard, Owner, Proposal, Record,
+        Begun, Change, Clock, ContextStore, Document, Expected, Journal, KeyPairs, KeySmith, Launches, PrivateKey, Proposal, Record,
         Replaced, Revision, SharedAddress, Sleeper, Sleepers, Versioned,
     },
     project::Projects,
@@ -17,7 +17,10 @@ use bldr_core::{
 use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -163,43 +166,6 @@ impl Journal for MemoryJournal {
     }
 }
 
-/// A lock in memory.
-#[derive(Default)]
-pub struct MemoryLock(Arc<Mutex<Option<Owner>>>);
-
-struct MemoryGuard(Arc<Mutex<Option<Owner>>>);
-
-impl Drop for MemoryGuard {
-    fn drop(&mut self) {
-        *locked(&self.0) = None;
-    }
-}
-
-#[async_trait]
-impl LockGuard for MemoryGuard {
-    async fn release(self: Box<Self>) -> PortResult<()> {
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Lock for MemoryLock {
-    async fn acquire(&self, owner: &Owner) -> PortResult<Box<dyn LockGuard>> {
-        let mut held = locked(&self.0);
-        if let Some(Owner { who, host, pid, purpose, since }) = &*held {
-            let problem = format!("{who} on {host} (process {pid}) has held it since {since} for: {purpose}");
-            return Err(
-                PortError::new(PortErrorKind::Conflict, "the fleet's lock", problem).advise("wait until they are done, or ask them")
-            );
-        }
-        *held = Some(owner.clone());
-        Ok(Box::new(MemoryGuard(self.0.clone())))
-    }
-    async fn owner(&self) -> PortResult<Option<Owner>> {
-        Ok(locked(&self.0).clone())
-    }
-}
-
 /// Memories of sleeping nodes, in memory.
 #[derive(Default)]
 pub struct MemorySleepers(Mutex<BTreeMap<NodeName, Sleeper>>);
@@ -265,6 +231,22 @@ impl KeyPairs for MemoryKeyPairs {
         let mut all = locked(&self.0);
         let kept = all.get_mut(stack).is_some_and(|made| std::mem::take(&mut made.kept));
         Ok(kept.then(|| format!("{stack}.pem")))
+    }
+}
+
+/// Makes key pairs that are made up: their private halves are their numbers, and open nothing.
+#[derive(Default)]
+pub struct MadeUpKeys(AtomicU64);
+
+impl KeySmith for MadeUpKeys {
+    fn pair(&self, stack: &StackName) -> PortResult<(PrivateKey, SshPublicKey)> {
+        let private = format!("made up, number {}", self.0.fetch_add(1, Ordering::SeqCst));
+        let public = crate::salt::made_up_ssh_key("ssh-ed25519", &private, stack.as_str())?;
+        Ok((PrivateKey(private), public))
+    }
+    fn public_half(&self, stack: &StackName, private: &[u8]) -> Option<SshPublicKey> {
+        let private = std::str::from_utf8(private).ok()?.strip_prefix("made up, ").map(|number| format!("made up, {number}"))?;
+        crate::salt::made_up_ssh_key("ssh-ed25519", &private, stack.as_str()).ok()
     }
 }
 

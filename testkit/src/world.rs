@@ -3,10 +3,11 @@
 use crate::{
     clock::ManualClock,
     disk::MemoryDisk,
+    lock::{FallingFence, MemoryLock},
     machines::{Machines, path},
     salt,
     spec::{self, FleetSpec},
-    stores::{MemoryContexts, MemoryJournal, MemoryLock, MemoryProjects, MemorySleepers},
+    stores::{MemoryContexts, MemoryJournal, MemoryProjects, MemorySleepers},
 };
 use async_trait::async_trait;
 use bldr_core::{
@@ -18,6 +19,7 @@ use bldr_core::{
     fleet::{Fleet, InstanceState, PublicKey},
     minion_config,
     name::{NameError, NodeName, StackName},
+    pace::Pacing,
     plan::{self, RemasterPlan, Request, Scope},
     ports::{Operator, Record, SharedAddress},
     soundness,
@@ -39,6 +41,8 @@ pub struct World {
     pub journal: MemoryJournal,
     /// The fleet's lock.
     pub lock: MemoryLock,
+    /// What keeps a run from going on.
+    pub fence: FallingFence,
     /// What is remembered of stopped nodes.
     pub sleepers: MemorySleepers,
     /// The project file.
@@ -127,6 +131,7 @@ impl World {
             contexts,
             journal: MemoryJournal::default(),
             lock: MemoryLock::default(),
+            fence: FallingFence::default(),
             sleepers: MemorySleepers::default(),
             projects: MemoryProjects::new(&spec.project_json()),
             clock,
@@ -200,18 +205,18 @@ impl World {
     /// As [`World::plan`].
     pub async fn remaster_all(&self, master: &str) -> Result<RunReport, String> {
         let (fleet, master, plan) = self.plan(master).await?;
-        Ok(self.execute(&plan, &fleet, &master, 4).await)
+        Ok(self.execute(&plan, &fleet, &master, Pacing::jobs(4)).await)
     }
 
     /// Carries out a plan.
-    pub async fn execute(&self, plan: &RemasterPlan, fleet: &Fleet, master: &NewMaster, jobs: usize) -> RunReport {
+    pub async fn execute(&self, plan: &RemasterPlan, fleet: &Fleet, master: &NewMaster, pacing: Pacing) -> RunReport {
         let run = Run {
             id: RunId(format!("run-{:03}", self.runs.fetch_add(1, Ordering::SeqCst))),
             cloud: "world".into(),
             command: "a test".into(),
             allow_unshared: false,
             master: master.clone(),
-            jobs,
+            pacing,
             addresses: self.addresses.clone(),
         };
         let ports = Ports {
@@ -220,6 +225,7 @@ impl World {
             masters: &self.machines,
             power: &self.machines,
             sleepers: &self.sleepers,
+            fence: &self.fence,
             journal: &self.journal,
             operator: &self.operator,
             clock: self.clock.as_ref(),

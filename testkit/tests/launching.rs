@@ -53,6 +53,7 @@ impl Scene {
                 power: &world.machines,
                 sleepers: &world.sleepers,
                 contexts: &world.contexts,
+                fence: &world.fence,
                 journal: &world.journal,
                 operator: &world.operator,
                 clock: &*world.clock,

@@ -6,6 +6,7 @@ use bldr_core::{
     execute::RunReport,
     fleet::InstanceState,
     name::{NodeName, StackName},
+    pace::Pacing,
     plan::{self, Scope, Stopped, Todo},
     ports::{ContextStore, Expected, Journal, Operator, Power, SharedAddress, Sleeper, SleeperState, Sleepers},
     soundness,
@@ -114,7 +115,7 @@ async fn a_stopped_stack_is_skipped_or_left_running_when_that_is_asked() {
         let master = world.new_master(&fleet, &stack(B)).await.unwrap();
         let request = plan::Request { stopped, ..World::request(&master, Scope::Fleet) };
         let plan = plan::plan(&fleet, &world.projects.projects().await.unwrap(), &request);
-        let report = world.execute(&plan, &fleet, &master, 1).await;
+        let report = world.execute(&plan, &fleet, &master, Pacing::jobs(1)).await;
         assert_eq!(report.outcomes[&stack("lantern--demo")], outcome);
         assert_eq!(world.state("lantern--demo--1"), Some(state));
     }
@@ -129,7 +130,7 @@ async fn a_cluster_whose_sleeping_node_is_skipped_moves_the_others() {
     let request = plan::Request { stopped: Stopped::Skip, ..World::request(&master, Scope::Fleet) };
     let plan = plan::plan(&fleet, &world.projects.projects().await.unwrap(), &request);
     soundness::check(&plan, &fleet).unwrap();
-    world.execute(&plan, &fleet, &master, 1).await;
+    world.execute(&plan, &fleet, &master, Pacing::jobs(1)).await;
     assert_eq!(allegiance(&world, "harbor--prod--1"), on(B));
     assert_eq!(allegiance(&world, "harbor--prod--2").configured, on(A).configured);
     // It is not forgotten: whoever does not skip it finds it.
@@ -257,6 +258,32 @@ async fn a_run_that_can_no_longer_be_recorded_begins_nothing_more() {
     assert!(report.unrecorded.is_some());
     assert!(report.outcomes.values().any(|o| *o == Outcome::Held));
     assert_eq!(allegiance(&world, "quill--prod--1"), on(A));
+}
+
+#[tokio::test]
+async fn a_run_whose_lock_is_lost_begins_nothing_more_and_the_next_one_completes_it() {
+    for questions in 0..40 {
+        let world = world_of(&["harbor--ci", "quill--ci", "quill--prod"]);
+        world.fence.falls_after(questions);
+        let report = world.remaster_all(B).await.unwrap();
+        let told = world.operator.told().len();
+        if report.outcomes.values().all(|outcome| outcome.is_success()) {
+            assert!(questions > 10, "it was asked before every step");
+            return;
+        }
+        assert!(
+            report.reasons.values().any(|why| why.contains("the lock is lost") && why.contains("bob on ops-8 has taken it")),
+            "{report:?}"
+        );
+        let begun = world.operator.told().iter().filter(|record| matches!(record.event, Event::StepStarted { .. })).count();
+        assert!(begun <= questions, "{begun} steps were begun on {questions} answers that it is held, and {told} things told");
+        world.fence.stands();
+        world.clock.advance(Duration::from_secs(3600));
+        let report = world.remaster_all(B).await.unwrap();
+        assert!(report.outcomes.values().all(|outcome| outcome.is_success()), "{questions}: {report:?}");
+        assert_eq!(allegiance(&world, "quill--prod--1"), on(B));
+    }
+    panic!("a run asks less often than that");
 }
 
 #[tokio::test]
@@ -450,7 +477,7 @@ mod join_or_revert {
         change(&mut request);
         let plan = plan::plan(&fleet, &world.projects.projects().await.unwrap(), &request);
         soundness::check(&plan, &fleet).unwrap();
-        world.execute(&plan, &fleet, &master, 4).await
+        world.execute(&plan, &fleet, &master, Pacing::jobs(4)).await
     }
 
     fn accepted(world: &World, master: &str, minion: &str) -> bool {

@@ -18,10 +18,11 @@ use bldr_testkit::{
         minions::HighstateEnd,
         trust::{Folder, Side},
     },
+    lock::MemoryLock,
     machines::{FAILING_STATE, Fault, KeyPair, Machine, SecurityGroup, path},
     salt,
     spec::FleetSpec,
-    stores::{MemoryContexts, MemoryJournal, MemoryKeyPairs, MemoryLaunches, MemoryLock, MemoryProjects, MemorySleepers},
+    stores::{MemoryContexts, MemoryJournal, MemoryKeyPairs, MemoryLaunches, MemoryProjects, MemorySleepers},
     world::World,
 };
 use std::{

@@ -4,9 +4,13 @@ mod canned;
 mod complaints;
 mod environment;
 mod fleet;
+mod lossy;
 mod orders;
 mod policy;
+mod policy_s3;
 mod provisioning;
+mod shared;
+mod state;
 mod switching;
 
 use crate::{Ec2, patience::Patience};

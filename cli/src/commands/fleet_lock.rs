@@ -6,18 +6,43 @@ use crate::{
     operator,
     wiring::Stores,
 };
-use bldr_core::ports::{Clock, Lock, LockGuard, Owner};
+use bldr_core::{
+    error::PortResult,
+    ports::{Clock, Fence, Lock, LockGuard, Owner},
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The lock, held until [`Held::release`].
-pub struct Held(Box<dyn LockGuard>);
+pub struct Held(Arc<Gate>);
+
+/// What this process holds of the fleet's lock, if it does: a run goes on only while that is so.
+#[derive(Default)]
+pub struct Gate(Mutex<Option<Box<dyn LockGuard>>>);
+
+impl Gate {
+    fn guard(&self) -> MutexGuard<'_, Option<Box<dyn LockGuard>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Fence for Gate {
+    fn standing(&self) -> PortResult<()> {
+        self.guard().as_ref().map_or(Ok(()), |guard| guard.standing())
+    }
+}
+
+/// Who this is, and what for.
+pub fn owner(clock: &dyn Clock, session: &Session) -> Owner {
+    Owner { who: operator::user(), host: operator::host(), pid: std::process::id(), purpose: session.typed.clone(), since: clock.now() }
+}
 
 impl Held {
-    /// Takes the lock for this command line.
+    /// Takes the lock for this command line. The stores' gate stands for as long as the lock is ours.
     ///
     /// # Errors
     /// Refused where somebody else holds it, with who, where, since when and what for.
     pub async fn take(stores: &Stores, session: &Session) -> Result<Self, Exit> {
-        Self::of(&*stores.lock, &*stores.clock, session).await
+        Self::by(&*stores.lock, &*stores.clock, stores.gate.clone(), session).await
     }
 
     /// Takes this lock, for who has no stores yet.
@@ -25,22 +50,31 @@ impl Held {
     /// # Errors
     /// As [`Held::take`].
     pub async fn of(lock: &dyn Lock, clock: &dyn Clock, session: &Session) -> Result<Self, Exit> {
-        let owner = Owner {
-            who: operator::user(),
-            host: operator::host(),
-            pid: std::process::id(),
-            purpose: session.typed.clone(),
-            since: clock.now(),
-        };
-        lock.acquire(&owner).await.map(Self).map_err(|error| Exit::from(error).line("nothing was changed"))
+        Self::by(lock, clock, Arc::default(), session).await
+    }
+
+    async fn by(lock: &dyn Lock, clock: &dyn Clock, gate: Arc<Gate>, session: &Session) -> Result<Self, Exit> {
+        let taken = lock.acquire(&owner(clock, session)).await;
+        *gate.guard() = Some(taken.map_err(|error| Exit::from(error).line("nothing was changed"))?);
+        Ok(Self(gate))
     }
 
     /// Gives it back, and hands on how the work that it was held for ended. A lock that cannot be given back is told, and
-    /// changes nothing about that: it ends with this process.
+    /// changes nothing about that.
     pub async fn release(self, session: &Session, ended: Result<Code, Exit>) -> Result<Code, Exit> {
-        if let Err(error) = self.0.release().await {
+        let guard = self.0.guard().take();
+        if let Some(guard) = guard
+            && let Err(error) = guard.release().await
+        {
             session.screen.note(&format!("warning: the lock was not given back: {error}"));
         }
         ended
+    }
+}
+
+impl Drop for Held {
+    /// Whatever ends the work early, the lock goes back.
+    fn drop(&mut self) {
+        drop(self.0.guard().take());
     }
 }

@@ -8,6 +8,7 @@ pub mod files;
 pub mod fleet_lock;
 pub mod keys;
 pub mod launch;
+pub mod lock;
 pub mod masters;
 pub mod named;
 pub mod nodes;
@@ -15,6 +16,8 @@ pub mod plan_view;
 pub mod power;
 pub mod remaster_all;
 pub mod retire;
+pub mod rollback;
+pub mod runs;
 pub mod sandbox;
 pub mod share;
 pub mod shell;
@@ -51,10 +54,16 @@ pub struct Session {
 pub async fn run(request: Request, session: &mut Session) -> Result<Code, Exit> {
     match request {
         Request::Tasks => return Ok(task_list::list(session)),
-        Request::Context(stack, task) => return context::run(&stack, &task, &Stores::open(&session.place)?, session).await,
+        Request::Context(stack, task) => return context::run(&stack, &task, &Stores::open(&session.place).await?, session).await,
+        Request::Lock(task) => return lock::run(&task, &Stores::open(&session.place).await?, session).await,
         Request::Sandbox(task) => return sandbox::run(&task, session).await,
+        Request::Run(task) => return runs::run(&task, &Stores::open(&session.place).await?, session).await,
         _ => {}
     }
+    let request = match request {
+        Request::Resume(run) => runs::resumed(&run, &Stores::open(&session.place).await?, session).await?,
+        request => request,
+    };
     let ports = Ports::open(&session.place, request.user()).await?;
     let ended = match request {
         Request::Stacks => stacks::list(&ports, session).await,
@@ -75,7 +84,10 @@ pub async fn run(request: Request, session: &mut Session) -> Result<Code, Exit> 
         Request::Ssh(ssh) => shell::attach(&ssh, &ports, session).await,
         Request::Switch(switch) => power::switch(&switch, &ports, session).await,
         Request::BuildVars(stack, task) => build_vars::run(&stack, task, &ports, session).await,
-        Request::Tasks | Request::Context(..) | Request::Sandbox(_) => Ok(Code::Done),
+        Request::Rollback(rollback) => rollback::roll_back(&rollback, &ports, session).await,
+        Request::Tasks | Request::Context(..) | Request::Lock(_) | Request::Sandbox(_) | Request::Run(_) | Request::Resume(_) => {
+            Ok(Code::Done)
+        }
     };
     ports.close().await;
     ended

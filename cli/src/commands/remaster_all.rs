@@ -10,19 +10,22 @@ use super::{
 use crate::{
     exit::{Code, Exit},
     interrupt::Work,
-    request::Remaster,
+    request::{How, Remaster, Stops},
     screen::{Format, line::counted},
     settings::Settings,
     wiring::Ports,
 };
 use bldr_core::{
-    execute::{self, Run},
-    fleet::{Fleet, Stack},
+    event::Outcome,
+    execute::{self, Run, RunReport},
+    fleet::{Fleet, Stack, Timestamp},
     name::{ProjectName, StackName},
-    plan::{self, RemasterPlan, Request, Scope, judged_by_name},
+    pace::Pacing,
+    plan::{self, RemasterPlan, Request, Scope, Untouched, judged_by_name},
     ports::Operator,
     project::Projects,
     soundness,
+    stage::Stage,
     survey::{self, Depth, MasterRefusal, NewMaster, new_master},
 };
 use std::collections::BTreeSet;
@@ -41,7 +44,7 @@ struct Prepared {
 /// # Errors
 /// Whatever keeps it from being begun. How it ended for each stack is in the events and the code.
 pub async fn remaster(request: &Remaster, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
-    if request.plan_only {
+    if request.how.plan_only {
         let prepared = prepared(request, ports, session).await?;
         session.screen.result(|| prepared.view.text(), &prepared.view);
         if let Some(exit) = unshared(request, &prepared) {
@@ -50,11 +53,29 @@ pub async fn remaster(request: &Remaster, ports: &Ports, session: &mut Session) 
         return Ok(Code::Done);
     }
     let held = Held::take(&ports.stores, session).await?;
-    let ended = match prepared(request, ports, session).await {
-        Ok(prepared) => run(request, &prepared, ports, session).await,
-        Err(exit) => Err(exit),
-    };
+    let ended = under_the_lock(request, ports, session).await;
     held.release(session, ended).await
+}
+
+/// The same, for who holds the lock.
+pub(super) async fn under_the_lock(request: &Remaster, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
+    let prepared = prepared(request, ports, session).await?;
+    let Some(stage) = request.how.stops.pause_before else { return run(request, &prepared, ports, session).await.map(|(code, _)| code) };
+    let (code, report) = run(request, &prepared, ports, session).await?;
+    let waiting = report.outcomes.iter().filter(|(stack, outcome)| **outcome == Outcome::Held && Stage::of(stack) >= stage).count();
+    if waiting == 0 || code == Code::Interrupted {
+        return Ok(code);
+    }
+    if !session.terminal.has_somebody() {
+        let (waiting, wait) = (counted(waiting, "stack"), if waiting == 1 { "waits" } else { "wait" });
+        session.screen.note(&format!("paused before {stage}: {waiting} {wait}; the same without pause_before goes on"));
+        return Ok(code);
+    }
+    session.screen.note(&format!("paused before {stage}: the fleet is looked at again"));
+    let stops = Stops { pause_before: None, canary: None, ..request.how.stops.clone() };
+    let rest = Remaster { how: How { stops, ..request.how.clone() }, ..request.clone() };
+    let prepared = self::prepared(&rest, ports, session).await?;
+    run(&rest, &prepared, ports, session).await.map(|(code, _)| code)
 }
 
 async fn prepared(request: &Remaster, ports: &Ports, session: &Session) -> Result<Prepared, Exit> {
@@ -69,18 +90,18 @@ async fn prepared(request: &Remaster, ports: &Ports, session: &Session) -> Resul
     for name in named_in_vain(settings, &fleet, &projects) {
         session.screen.note(&format!("warning: settings.yaml ignores '{name}', and there is no such thing"));
     }
-    if let Some(contradiction) = request.patience.contradiction() {
+    if let Some(contradiction) = request.how.patience.contradiction() {
         session.screen.note(&format!("warning: {contradiction}"));
     }
     let master = master(&fleet, request, ports).await?;
     let wanted = Request {
         scope: request.scope.clone(),
         master: master.clone(),
-        stopped: request.stopped.unwrap_or(settings.stopped),
-        highstate: request.highstate.unwrap_or(settings.highstate),
-        rehearse: request.rehearse,
-        unproven: request.unproven,
-        patience: request.patience,
+        stopped: request.how.stopped.unwrap_or(settings.stopped),
+        highstate: request.how.highstate.unwrap_or(settings.highstate),
+        rehearse: request.how.rehearse,
+        unproven: request.how.unproven,
+        patience: request.how.patience,
         ignored_projects: settings.ignore.projects.clone(),
         ignored_stacks: settings.ignore.stacks.clone(),
     };
@@ -89,11 +110,7 @@ async fn prepared(request: &Remaster, ports: &Ports, session: &Session) -> Resul
         if stack.is_master() && *stack != master.stack {
             return Depth::Nodes;
         }
-        let in_scope = match &request.scope {
-            Scope::Fleet => true,
-            Scope::One(only) => stack == only,
-        };
-        if in_scope && judged_by_name(stack, &projects, &wanted).is_ok() { Depth::Nodes } else { Depth::Listed }
+        if request.scope.holds(stack) && judged_by_name(stack, &projects, &wanted).is_ok() { Depth::Nodes } else { Depth::Listed }
     })
     .await;
     let plan = plan::plan(&fleet, &projects, &wanted);
@@ -132,7 +149,7 @@ pub(super) fn refused_or<T>(answer: Result<T, MasterRefusal>, fleet: &Fleet) -> 
 /// Why it is refused, where the team has not been told of the new address.
 fn unshared(request: &Remaster, prepared: &Prepared) -> Option<Exit> {
     let Prepared { fleet, projects, plan, .. } = prepared;
-    let first = plan.unshared.first().filter(|_| !request.allow_unshared)?;
+    let first = plan.unshared.first().filter(|_| !request.how.allow_unshared)?;
     let more = plan.unshared.len() - 1;
     let more = if more == 0 { String::new() } else { format!(" (nor for {more} more)") };
     let address = request.address.as_ref().map(|address| format!(",address={address}")).unwrap_or_default();
@@ -166,14 +183,42 @@ fn nothing_to_run(request: &Remaster, prepared: &Prepared) -> Option<Exit> {
     Some(Exit::refused(format!("{stack} is not re-mastered: {why}")).line("nothing was changed"))
 }
 
-async fn run(request: &Remaster, prepared: &Prepared, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
+/// Where the run is to stop by itself, as far as that can be: the canary has to be in the plan or done, the window open.
+fn pacing(request: &Remaster, prepared: &Prepared, session: &Session) -> Result<Pacing, Exit> {
+    let Stops { canary, max_failures, pause_before, window } = request.how.stops.clone();
+    if let Some(canary) = &canary {
+        named::stack(&prepared.fleet, canary)?;
+        let planned = prepared.plan.lanes.iter().flat_map(|lane| &lane.entries).any(|entry| entry.stack == *canary);
+        // One that nothing is done about says nothing of the new master, unless it is there already.
+        let why = prepared.plan.untouched.get(canary).filter(|why| !matches!(why, Untouched::AlreadyThere(_)));
+        if let Some(why) = why.filter(|_| !planned) {
+            return Err(Exit::refused(format!("{canary} cannot be the canary: it is not re-mastered: {why}")).line("nothing was changed"));
+        }
+    }
+    let until = match window {
+        None => None,
+        Some(window) => {
+            let now = jiff::Zoned::now();
+            let over = window.over(&now).ok_or_else(|| {
+                let problem = format!("it is {}, and the window is {window}", now.strftime("%H:%M (%Z)"));
+                Exit::refused(problem).line("nothing was changed")
+            })?;
+            Some(Timestamp(over.timestamp().as_millisecond()))
+        }
+    };
+    let jobs = request.how.jobs.unwrap_or(session.place.settings.jobs as usize);
+    Ok(Pacing { jobs, canary, max_failures, pause_before, until })
+}
+
+async fn run(request: &Remaster, prepared: &Prepared, ports: &Ports, session: &mut Session) -> Result<(Code, RunReport), Exit> {
     if let Some(exit) = nothing_to_run(request, prepared) {
         return Err(exit);
     }
     if let Some(exit) = unshared(request, prepared) {
         return Err(exit);
     }
-    if request.scope == Scope::Fleet && !prepared.plan.is_empty() {
+    let pacing = pacing(request, prepared, session)?;
+    if !matches!(request.scope, Scope::One(_)) && !prepared.plan.is_empty() {
         if session.screen.format() == Format::Text {
             session.screen.note(&prepared.view.text());
         }
@@ -187,12 +232,12 @@ async fn run(request: &Remaster, prepared: &Prepared, ports: &Ports, session: &m
         id: run_id(ports.stores.clock.now()),
         cloud: session.place.settings.cloud.name().into(),
         command: session.typed.clone(),
-        allow_unshared: request.allow_unshared && !prepared.plan.unshared.is_empty(),
+        allow_unshared: request.how.allow_unshared && !prepared.plan.unshared.is_empty(),
         master: prepared.master.clone(),
-        jobs: request.jobs.unwrap_or(session.place.settings.jobs as usize),
+        pacing,
         addresses: session.place.settings.addresses(),
     };
     let execute = async |operator: &dyn Operator| execute::execute(&prepared.plan, &prepared.fleet, &run, &ports.of_a_run(operator)).await;
     let report = watched(Work::Stacks, session, execute).await;
-    ended(&report, session)
+    ended(&report, session).map(|code| (code, report))
 }

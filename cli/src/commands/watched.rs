@@ -55,7 +55,11 @@ pub fn ended(report: &RunReport, session: &Session) -> Result<Code, Exit> {
     Ok(code)
 }
 
-fn code_of(report: &RunReport) -> Result<Code, Exit> {
+/// The code that the outcomes come to.
+///
+/// # Errors
+/// A run that could not be recorded.
+pub(super) fn code_of(report: &RunReport) -> Result<Code, Exit> {
     if let Some(problem) = &report.unrecorded {
         return Err(Exit::new(Code::Unrecorded, format!("the run could not be recorded: {problem}"))
             .line("nothing was begun after that; what was in flight was finished")
@@ -71,12 +75,13 @@ fn code_of(report: &RunReport) -> Result<Code, Exit> {
     }
 }
 
-/// The time, and four letters so that two runs of one second differ.
+/// The time to the second, two letters for its milliseconds, so that runs sort by time, and two so that no two are alike.
 pub fn run_id(now: Timestamp) -> RunId {
-    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    const LETTERS: &[u8; 32] = b"23456789abcdefghijkmnpqrstuvwxyz";
     // The standard library seeds its hashers at random; that is all the chance that is needed here.
-    let chance = std::collections::hash_map::RandomState::new().build_hasher().finish();
-    let letters: String = (0..4).map(|i| char::from(LETTERS[(chance >> (5 * i)) as usize % LETTERS.len()])).collect();
+    let chance = std::collections::hash_map::RandomState::new().build_hasher().finish() as usize;
+    let millis = now.0.rem_euclid(1000) as usize;
+    let letters: String = [millis >> 5, millis, chance, chance >> 5].map(|i| char::from(LETTERS[i % LETTERS.len()])).iter().collect();
     let time =
         jiff::Timestamp::from_millisecond(now.0).map_or_else(|_| now.0.to_string(), |time| time.strftime("%Y%m%d-%H%M%S").to_string());
     RunId(format!("{time}-{letters}"))
@@ -90,6 +95,12 @@ mod tests {
         let outcomes = outcomes.iter().map(|(stack, outcome)| (stack.parse().unwrap(), *outcome)).collect();
         let report = RunReport { outcomes, unrecorded: unrecorded.map(Into::into), ..RunReport::default() };
         code_of(&report).map_err(|exit| exit.code)
+    }
+
+    #[test]
+    fn runs_sort_by_time_to_the_millisecond() {
+        let ids: Vec<_> = (0..2000).map(|millis| run_id(Timestamp(1_795_000_000_000 + millis))).collect();
+        assert!(ids.is_sorted() && ids.iter().all(|id| id.0.len() == "20261122-124301-k3f9".len()), "{ids:?}");
     }
 
     #[test]

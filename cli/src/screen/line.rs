@@ -87,6 +87,8 @@ pub fn of_event(event: &Event) -> Option<String> {
             let took = if *millis == 0 { String::new() } else { format!(" ({})", duration(*millis)) };
             format!("{stack}: {outcome}{reason}{took}")
         }
+        Event::Paced { limit, why: Some(why) } => format!("at most {} at once for now: {why}", counted(*limit, "stack")),
+        Event::Paced { why: None, .. } => "the new master keeps up again".into(),
         Event::Warning { message } => format!("warning: {message}"),
     })
 }

@@ -69,7 +69,7 @@ impl State {
                 self.planned = lanes.iter().map(|lane| lane.stacks.len()).sum();
                 self.moving = master.is_some();
             }
-            Event::StackStarted { stack } => {
+            Event::StackStarted { stack, .. } => {
                 let bar = bars.insert_from_back(1, ProgressBar::new_spinner().with_style(style("{spinner} {prefix} {msg} · {elapsed}")));
                 bar.set_prefix(stack.to_string());
                 bar.enable_steady_tick(TICK);
@@ -101,6 +101,7 @@ impl State {
             | Event::StackFinished { .. }
             | Event::StepFailed { .. }
             | Event::OldKeysRemoved { .. }
+            | Event::Paced { .. }
             | Event::Warning { .. } => true,
             Event::StepFinished { detail, .. } => detail.is_some() && !self.moving,
             _ => false,

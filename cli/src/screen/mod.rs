@@ -5,6 +5,7 @@ pub mod json;
 pub mod line;
 pub mod live;
 pub mod plain;
+pub mod report;
 pub mod summary;
 pub mod table;
 #[cfg(test)]

@@ -62,7 +62,9 @@ pub(super) fn style(event: &Event) -> Style {
             plain.green()
         }
         Event::StackFinished { outcome: Outcome::Failed | Outcome::RolledBack, .. } | Event::StepFailed { .. } => plain.red(),
-        Event::StackFinished { outcome: Outcome::Held | Outcome::Interrupted, .. } | Event::Warning { .. } => plain.yellow(),
+        Event::StackFinished { outcome: Outcome::Held | Outcome::Interrupted, .. }
+        | Event::Paced { why: Some(_), .. }
+        | Event::Warning { .. } => plain.yellow(),
         _ => plain,
     }
 }

@@ -2,25 +2,33 @@
 //!
 //! Every step may be interrupted at any instruction and done again: the next run surveys, plans and does what is missing.
 
+mod gate;
 pub(crate) mod joining;
 mod stack;
 pub(crate) mod telling;
 
 use crate::{
+    address::MasterAddress,
     event::{Event, Outcome, RunId},
-    fleet::{Fleet, Host, Reading},
+    fleet::{ContextFacts, Fleet, Host, Reading},
     name::StackName,
     old_keys::{self, Identity},
-    plan::{Entry, Lane, RemasterPlan, Todo},
-    ports::{Clock, ContextStore, Journal, Masters, Minions, Operator, Power, Sleepers},
+    pace::Pacing,
+    plan::{Entry, RemasterPlan, Step, Todo},
+    ports::{Clock, ContextStore, Fence, Journal, Masters, Minions, Operator, Power, Sleepers},
+    stage::Stage,
     survey::{AddressPolicy, NewMaster},
 };
 use futures::{StreamExt, channel::mpsc, stream};
+use gate::{Gate, News};
 use stack::StackRun;
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use telling::Telling;
 
@@ -36,6 +44,8 @@ pub struct Ports<'a> {
     pub power: &'a dyn Power,
     /// What is remembered of stopped ones.
     pub sleepers: &'a dyn Sleepers,
+    /// What keeps it from going on once its lock is lost.
+    pub fence: &'a dyn Fence,
     /// The record.
     pub journal: &'a dyn Journal,
     /// The person watching.
@@ -57,8 +67,8 @@ pub struct Run {
     pub allow_unshared: bool,
     /// The new master.
     pub master: NewMaster,
-    /// How many lanes go side by side; at least 1.
-    pub jobs: usize,
+    /// How fast it may go, and where it is to stop by itself.
+    pub pacing: Pacing,
     /// Which address a started node is connected to by.
     pub addresses: AddressPolicy,
 }
@@ -78,8 +88,18 @@ pub struct RunReport {
 
 /// Carries out a plan that was made from this fleet.
 pub async fn execute(plan: &RemasterPlan, fleet: &Fleet, run: &Run, ports: &Ports<'_>) -> RunReport {
-    let telling = Telling::new(&run.id, &run.cloud, ports.journal, ports.operator, ports.clock);
-    let execution = Execution { plan, fleet, run, ports, telling, moved: Mutex::default() };
+    let telling = Telling::new(&run.id, &run.cloud, ports.fence, ports.journal, ports.operator, ports.clock);
+    let execution = Execution {
+        plan,
+        fleet,
+        run,
+        ports,
+        telling,
+        gate: Gate::new(run.pacing.jobs),
+        failures: AtomicUsize::new(0),
+        held: Mutex::default(),
+        moved: Mutex::default(),
+    };
     let begun = execution.telling.now();
     execution
         .telling
@@ -96,10 +116,16 @@ pub async fn execute(plan: &RemasterPlan, fleet: &Fleet, run: &Run, ports: &Port
     for (stack, reason) in &plan.untouched {
         execution.telling.note(stack, reason.outcome(), Some(reason.to_string()));
     }
+    execution.heed().await;
     let (moving, mut moved) = mpsc::channel(0);
-    let lanes: Vec<_> = plan.lanes.iter().map(|lane| (lane, moving.clone())).collect();
+    let (canary, lanes) = execution.in_turn(&moving);
     drop(moving);
-    let walked = stream::iter(lanes).for_each_concurrent(run.jobs.max(1), |(lane, moving)| execution.lane(lane, moving));
+    let walked = async {
+        if let Some(lane) = canary {
+            execution.lane(lane).await;
+        }
+        stream::iter(lanes).for_each_concurrent(None, |lane| execution.lane(lane)).await;
+    };
     // While the last highstates run, which takes the longest of all: no minion leaves its old master any more.
     let tidied = async {
         moved.next().await;
@@ -118,6 +144,11 @@ struct Execution<'a> {
     run: &'a Run,
     ports: &'a Ports<'a>,
     telling: Telling<'a>,
+    gate: Gate,
+    /// How many stacks have failed.
+    failures: AtomicUsize,
+    /// Why no more are begun, where the run itself says so.
+    held: Mutex<Option<String>>,
     moved: Mutex<Moved>,
 }
 
@@ -129,48 +160,139 @@ struct Moved {
     left: BTreeSet<Box<str>>,
 }
 
-impl Execution<'_> {
-    async fn lane(&self, lane: &Lane, moving: Moving) {
+/// A lane, or what of it is still ahead.
+struct Walk<'a> {
+    number: usize,
+    entries: Vec<&'a Entry>,
+    moving: Moving,
+}
+
+impl<'a> Execution<'a> {
+    /// What goes first, and then side by side.
+    fn in_turn(&self, moving: &Moving) -> (Option<Walk<'a>>, Vec<Walk<'a>>) {
+        let canary = self.run.pacing.canary.as_ref();
+        let is_canary = |entry: &&Entry| canary == Some(&entry.stack);
+        let first = self.plan.lanes.iter().flat_map(|lane| &lane.entries).find(is_canary);
+        let first = first.map(|entry| Walk { number: 0, entries: vec![entry], moving: moving.clone() });
+        let others = self.plan.lanes.iter().enumerate().map(|(number, lane)| Walk {
+            number,
+            entries: lane.entries.iter().filter(|entry| !is_canary(entry)).collect(),
+            moving: moving.clone(),
+        });
+        (first, others.collect())
+    }
+
+    async fn lane(&self, Walk { number, entries, moving }: Walk<'a>) {
         let mut failed: Option<&StackName> = None;
-        let (mut left, mut moving) = (lane.entries.len(), Some(moving));
-        for entry in &lane.entries {
-            let stack = &entry.stack;
+        let (mut left, mut moving) = (entries.len(), Some(moving));
+        for entry in entries {
             left -= 1;
             let moving = moving.take_if(|_| left == 0);
-            if let Some(culprit) = failed {
-                self.telling.finish(stack, Outcome::Held, Some(format!("{culprit} failed, and it comes earlier in its project")), 0).await;
-            } else if let Some(problem) = self.telling.unrecorded() {
-                self.telling.finish(stack, Outcome::Held, Some(format!("the run can no longer be recorded: {problem}")), 0).await;
-            } else if self.ports.operator.interrupted() {
-                self.telling.finish(stack, Outcome::Interrupted, Some("not begun: the operator asked to stop".into()), 0).await;
-            } else if !self.entry(entry, moving).await {
-                failed = Some(stack);
+            if self.not_begun(entry, failed).await {
+                continue;
+            }
+            let well = match &entry.todo {
+                Todo::Blocked(reason) => {
+                    let reason = format!("{reason} (nothing was changed)");
+                    self.telling.finish(&entry.stack, Outcome::Failed, Some(reason), 0).await;
+                    false
+                }
+                Todo::Steps { steps, .. } => {
+                    self.gate.enter(number, left + 1).await;
+                    // Much may have happened while it waited.
+                    let begun = !self.not_begun(entry, failed).await;
+                    let well = begun && self.entry(&entry.stack, steps, moving).await;
+                    self.heed().await;
+                    self.gate.leave(well);
+                    well || !begun
+                }
+            };
+            if !well {
+                failed = Some(&entry.stack);
+                self.weigh(&entry.stack);
             }
         }
     }
 
-    /// Whether it went well.
-    async fn entry(&self, entry: &Entry, moving: Option<Moving>) -> bool {
-        let stack = &entry.stack;
-        match &entry.todo {
-            Todo::Blocked(reason) => {
-                self.telling.finish(stack, Outcome::Failed, Some(format!("{reason} (nothing was changed)")), 0).await;
-                false
-            }
-            Todo::Steps { steps, .. } => {
-                let begun = self.ports.clock.now().0;
-                self.telling.tell(Event::StackStarted { stack: stack.clone() }).await;
-                let (outcome, reason) = StackRun::new(self, stack).walk(steps, moving).await;
-                self.telling.finish(stack, outcome, reason, self.telling.millis_since(begun)).await;
-                outcome.is_success()
-            }
+    /// Whether a stack's turn comes to nothing, which is told.
+    async fn not_begun(&self, entry: &Entry, failed: Option<&StackName>) -> bool {
+        let (outcome, why) = if let Some(culprit) = failed {
+            (Outcome::Held, format!("{culprit} failed, and it comes earlier in its project"))
+        } else if let Some(problem) = self.telling.halted() {
+            (Outcome::Held, problem)
+        } else if let Some(why) = self.held(&entry.stack) {
+            (Outcome::Held, why)
+        } else if self.ports.operator.interrupted() {
+            (Outcome::Interrupted, "not begun: the operator asked to stop".into())
+        } else {
+            return false;
+        };
+        self.telling.finish(&entry.stack, outcome, Some(why), 0).await;
+        true
+    }
+
+    /// Why a stack is not begun, where the run was told to stop before it.
+    fn held(&self, stack: &StackName) -> Option<String> {
+        let pacing = &self.run.pacing;
+        let paused = pacing.pause_before.filter(|stage| Stage::of(stack) >= *stage && pacing.canary.as_ref() != Some(stack));
+        let late = pacing.until.is_some_and(|until| self.ports.clock.now() >= until);
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        held.or_else(|| paused.map(|stage| format!("the run pauses before {stage}"))).or_else(|| late.then(|| "the window is over".into()))
+    }
+
+    /// What a failure means for those that are not begun.
+    fn weigh(&self, stack: &StackName) {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        let pacing = &self.run.pacing;
+        let stacks = self.plan.lanes.iter().map(|lane| lane.entries.len()).sum();
+        let too_many = pacing.max_failures.filter(|most| most.is_exceeded(failures, stacks));
+        let why = if pacing.canary.as_ref() == Some(stack) {
+            Some(format!("the canary {stack} failed"))
+        } else {
+            too_many.map(|most| format!("{failures} of {stacks} stacks failed, and max_failures is {most}"))
+        };
+        if let Some(why) = why {
+            self.held.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
         }
+    }
+
+    /// Whether it went well.
+    async fn entry(&self, stack: &StackName, steps: &[Step], moving: Option<Moving>) -> bool {
+        let begun = self.ports.clock.now().0;
+        self.telling.tell(Event::StackStarted { stack: stack.clone(), was: self.was(stack) }).await;
+        let (outcome, reason) = StackRun::new(self, stack).walk(steps, moving).await;
+        self.telling.finish(stack, outcome, reason, self.telling.millis_since(begun)).await;
+        outcome.is_success()
+    }
+
+    /// Asks the new master how it fares, where it was not asked for a while.
+    async fn heed(&self) {
+        if !self.gate.asks(self.telling.now()) {
+            return;
+        }
+        let strain = self.ports.masters.strain(&self.run.master.host).await;
+        if let Some(News { limit, cause }) = self.gate.heard(strain.ok()) {
+            self.telling.tell(Event::Paced { limit, why: cause.map(|cause| cause.to_string()) }).await;
+        }
+    }
+
+    /// The address of the master that a stack has, where that is another one: by its context, or, where a run that was cut short has
+    /// rewritten that, by what a node of it says.
+    fn was(&self, stack: &StackName) -> Option<MasterAddress> {
+        let stack = self.fleet.stacks.get(stack)?;
+        let named = match &stack.context {
+            Reading::Read(ContextFacts::Mastered { masters, .. }) => masters.iter().find_map(|master| master.parse().ok()),
+            _ => None,
+        };
+        let evidence = stack.nodes.iter().filter_map(|node| node.evidence.ok());
+        let by_nodes = evidence.filter_map(|evidence| evidence.build_vars.clone().ok().flatten());
+        named.into_iter().chain(by_nodes).find(|address| *address != self.plan.address)
     }
 
     /// Takes the keys of the minions that have left from the masters they have left, in one go for each. A master that
     /// cannot be asked keeps them, and that is told; it is no failure of the run.
     async fn remove_old_keys(&self) {
-        if self.telling.unrecorded().is_some() {
+        if self.telling.halted().is_some() {
             return;
         }
         let moved = std::mem::take(&mut *self.moved.lock().unwrap_or_else(PoisonError::into_inner));

@@ -5,7 +5,7 @@ use crate::{
     event::{Action, Event, Outcome, RunId, States},
     fleet::Host,
     name::{NodeName, StackName},
-    ports::{Change, Clock, Highstate, HighstateMode, Journal, Minions, Operator, Record},
+    ports::{Change, Clock, Fence, Highstate, HighstateMode, Journal, Minions, Operator, Record},
 };
 use futures::{
     StreamExt,
@@ -24,6 +24,7 @@ use std::{
 pub(crate) struct Telling<'a> {
     run: &'a RunId,
     cloud: &'a str,
+    fence: &'a dyn Fence,
     journal: &'a dyn Journal,
     operator: &'a dyn Operator,
     clock: &'a dyn Clock,
@@ -74,8 +75,15 @@ pub(crate) struct Trouble {
 }
 
 impl<'a> Telling<'a> {
-    pub(crate) fn new(run: &'a RunId, cloud: &'a str, journal: &'a dyn Journal, operator: &'a dyn Operator, clock: &'a dyn Clock) -> Self {
-        Self { run, cloud, journal, operator, clock, report: Mutex::default() }
+    pub(crate) fn new(
+        run: &'a RunId,
+        cloud: &'a str,
+        fence: &'a dyn Fence,
+        journal: &'a dyn Journal,
+        operator: &'a dyn Operator,
+        clock: &'a dyn Clock,
+    ) -> Self {
+        Self { run, cloud, fence, journal, operator, clock, report: Mutex::default() }
     }
 
     fn report(&self) -> MutexGuard<'_, super::RunReport> {
@@ -94,6 +102,17 @@ impl<'a> Telling<'a> {
     /// Why the run can no longer be recorded, where that is so.
     pub(crate) fn unrecorded(&self) -> Option<String> {
         self.report().unrecorded.clone()
+    }
+
+    /// Why the run's lock is lost, where that is so.
+    fn unlocked(&self) -> Option<String> {
+        self.fence.standing().err().map(|error| error.to_string())
+    }
+
+    /// Why nothing more is begun, where that is so.
+    pub(crate) fn halted(&self) -> Option<String> {
+        let unlocked = self.unlocked().map(|problem| format!("the lock is lost: {problem}"));
+        unlocked.or_else(|| self.unrecorded().map(|problem| format!("the run can no longer be recorded: {problem}")))
     }
 
     pub(crate) fn interrupted(&self) -> bool {
@@ -138,7 +157,8 @@ impl<'a> Telling<'a> {
         self.report.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a step, and tells of it. One that undoes something is taken even where the run can no longer be recorded.
+    /// Takes a step, and tells of it. One that undoes something is taken even where the run can no longer be recorded. None is taken once
+    /// the lock is lost: somebody else may be at work on the same nodes, and what was switched puts itself back.
     pub(crate) async fn step(
         &self,
         stack: &StackName,
@@ -146,6 +166,10 @@ impl<'a> Telling<'a> {
         action: Action,
         work: impl Future<Output = Stepped>,
     ) -> Result<(), Trouble> {
+        if let Some(problem) = self.unlocked() {
+            let reason = format!("the lock is lost, so '{}' was not begun: {problem}", action.doing());
+            return Err(Trouble { reason, refused: false, interrupted: false });
+        }
         let begun = self.now();
         self.tell(Event::StepStarted { stack: stack.clone(), node: node.clone(), action }).await;
         let undoing = action >= Action::Revert;

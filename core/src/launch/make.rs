@@ -14,6 +14,7 @@ use crate::{
     execute::telling::{Done, Stepped, Telling, Trouble},
     fleet::{Fleet, Host, Instance, InstanceState, Node, Reading},
     name::NodeName,
+    overtaken,
     ports::{Begun, Change, Expected, HostKeys, KeyPairs, Launches, Order, Provisioning, SecurityGroupId},
     ssh_key::SshPublicKey,
     survey::FIRST_START,
@@ -47,7 +48,7 @@ pub async fn launch(plan: &LaunchPlan, update: &Update, fleet: &Fleet, run: &Run
     let telling = ports.update.telling(run);
     let begun = telling.now();
     telling.tell(run.started(&plan.stack)).await;
-    telling.tell(Event::StackStarted { stack: plan.stack.clone() }).await;
+    telling.tell(Event::StackStarted { stack: plan.stack.clone(), was: None }).await;
     let making = Making { plan, run, ports, telling: &telling, context: plan.context.clone() };
     let mut locked_out = None;
     let end = match making.made().await {
@@ -221,7 +222,7 @@ impl Making<'_> {
                 Ok(Change::NotNeeded.into())
             }
             Some(rewritten) => {
-                contexts.save(&self.plan.stack, &rewritten.to_text(), &Expected::Revision(document.revision)).await?;
+                overtaken::save(contexts, &self.plan.stack, &rewritten.to_text(), &document.text, document.revision).await?;
                 *made = Some(rewritten);
                 Ok(Done::from(Change::Made).saying(format!("it takes its orders from itself, at {own}")))
             }

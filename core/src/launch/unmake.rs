@@ -31,7 +31,7 @@ pub async fn destroy(what: &Destruction<'_>, run: &Run, ports: &Ports<'_>) -> Ru
     let telling = ports.update.telling(run);
     let begun = telling.now();
     telling.tell(run.started(what.stack)).await;
-    telling.tell(Event::StackStarted { stack: what.stack.clone() }).await;
+    telling.tell(Event::StackStarted { stack: what.stack.clone(), was: None }).await;
     let ended = async {
         telling.step(what.stack, None, Action::Remove, removed(what, ports)).await?;
         telling.step(what.stack, None, Action::RemoveContext, without_context(what, ports)).await

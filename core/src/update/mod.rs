@@ -15,7 +15,7 @@ use crate::{
     execute::{RunReport, telling::Telling},
     fleet::{ContextFacts, Fleet, Host, Node},
     name::StackName,
-    ports::{Clock, ContextStore, Journal, Library, Masters, Minions, Operator, Power, SaltSource, Setup, Sleepers},
+    ports::{Clock, ContextStore, Fence, Journal, Library, Masters, Minions, Operator, Power, SaltSource, Setup, Sleepers},
     ssh_key::SshPublicKey,
     survey::AddressPolicy,
 };
@@ -86,6 +86,8 @@ pub struct Ports<'a> {
     pub sleepers: &'a dyn Sleepers,
     /// The contexts.
     pub contexts: &'a dyn ContextStore,
+    /// What keeps it from going on once its lock is lost.
+    pub fence: &'a dyn Fence,
     /// The record.
     pub journal: &'a dyn Journal,
     /// The person watching.
@@ -96,7 +98,7 @@ pub struct Ports<'a> {
 
 impl<'a> Ports<'a> {
     pub(crate) fn telling(&self, run: &'a Run) -> Telling<'a> {
-        Telling::new(&run.id, &run.cloud, self.journal, self.operator, self.clock)
+        Telling::new(&run.id, &run.cloud, self.fence, self.journal, self.operator, self.clock)
     }
 }
 
@@ -141,7 +143,7 @@ pub async fn update(update: &Update, sweep: Option<&Sweep<'_>>, fleet: &Fleet, r
     let telling = ports.telling(run);
     let begun = telling.now();
     telling.tell(run.started(&update.stack)).await;
-    telling.tell(Event::StackStarted { stack: update.stack.clone() }).await;
+    telling.tell(Event::StackStarted { stack: update.stack.clone(), was: None }).await;
     let work = Work::new(update, fleet, &run.addresses, ports, &telling);
     let nodes: Vec<_> = fleet.stacks.get(&update.stack).into_iter().flat_map(|stack| &stack.nodes).map(|node| (node, None)).collect();
     let mut end = work.done(&nodes).await;

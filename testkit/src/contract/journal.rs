@@ -36,7 +36,7 @@ pub fn every_event() -> Vec<Record> {
             lanes: vec![LaneNames { project: "harbor".parse().unwrap(), stacks: vec![harbor()] }],
             allow_unshared: true,
         },
-        Event::StackStarted { stack: harbor() },
+        Event::StackStarted { stack: harbor(), was: "10.0.0.1".parse().ok() },
         Event::StepStarted { stack: harbor(), node: None, action: Action::RewriteContext },
         Event::StepFinished {
             stack: harbor(),

@@ -12,12 +12,6 @@ use bldr_core::{
 /// Where a rule is not kept.
 pub async fn suite(launches: &dyn Launches) {
     let [harbor, quill] = ["harbor--ci", "quill--ci"].map(|name| name.parse::<StackName>().expect("a stack"));
-    let begun = |stack: &StackName, alternate: Option<&str>| Begun {
-        stack: stack.clone(),
-        alternate: alternate.map(Into::into),
-        at: Timestamp(1_795_350_181_123),
-        going: alternate.is_some(),
-    };
     assert_eq!(launches.begun(&harbor).await.expect("begun"), None);
     launches.end(&harbor).await.expect("nothing to forget");
     launches.begin(&begun(&harbor, None)).await.expect("begin");
@@ -27,4 +21,9 @@ pub async fn suite(launches: &dyn Launches) {
     launches.end(&harbor).await.expect("end");
     assert_eq!(launches.begun(&harbor).await.expect("begun"), None);
     assert_eq!(launches.begun(&quill).await.expect("begun"), Some(begun(&quill, None)));
+}
+
+/// A launch that has begun.
+pub fn begun(stack: &StackName, alternate: Option<&str>) -> Begun {
+    Begun { stack: stack.clone(), alternate: alternate.map(Into::into), at: Timestamp(1_795_350_181_123), going: alternate.is_some() }
 }

@@ -38,9 +38,21 @@ fn file(folder: &str, id: &str) -> String {
 
 /// Every rule, one after the other, on one master.
 pub async fn suite(bench: &dyn Bench) {
+    keys_that_wait_are_a_strain(bench).await;
     a_minion_is_let_in_by_id_and_key(bench).await;
     keys_are_forgotten_by_id_and_body(bench).await;
     what_was_forgotten_comes_back_as_what_it_was(bench).await;
+}
+
+async fn keys_that_wait_are_a_strain(bench: &dyn Bench) {
+    let pending = async || bench.masters().strain(&bench.host()).await.expect("strain").pending;
+    assert_eq!(pending().await, 0);
+    bench.put(&file("minions_pre", HARBOR), Some(key("bWlu").pem())).await;
+    bench.put(&file("minions", QUILL), Some(key("b3Ro").pem())).await;
+    assert_eq!(pending().await, 1);
+    bench.put(&file("minions_pre", HARBOR), None).await;
+    bench.put(&file("minions", QUILL), None).await;
+    assert_eq!(pending().await, 0);
 }
 
 async fn a_minion_is_let_in_by_id_and_key(bench: &dyn Bench) {

@@ -1,12 +1,13 @@
 //! What does a login shell on a simulated master do? Everything a salt-master is asked or told, on its folders of keys.
 
-use super::{Machines, path};
+use super::{Fault, Machines, path};
 use crate::salt;
 use async_trait::async_trait;
 use bldr_core::{
     doctor::{Content, Disk, Pillar, Root, Workplace},
     error::{PortError, PortErrorKind, PortResult},
     fleet::{HeldKey, HeldKeys, Host, KeyState, PublicKey, Standing},
+    pace::Strain,
     ports::{Change, Masters},
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -80,6 +81,13 @@ impl Masters for Machines {
             repositories: repositories.iter().map(|url| url.contains("/missing").then(|| "Repository not found".into())).collect(),
             pillar: if sample.is_some() { Pillar::Rendered } else { Pillar::Unasked },
         })
+    }
+
+    async fn strain(&self, host: &Host) -> PortResult<Strain> {
+        let name = self.enter(host).await?;
+        let overloaded = self.get(&name).is_some_and(|machine| machine.fault == Some(Fault::Overloaded));
+        let pending = self.held(&name)?.iter().filter(|held| held.state == KeyState::Pending).count();
+        Ok(Strain { load: if overloaded { 400 } else { 20 }, pending: u32::try_from(pending).unwrap_or(u32::MAX) })
     }
 
     async fn accept(&self, host: &Host, id: &str, key: &PublicKey) -> PortResult<Change> {

@@ -120,6 +120,8 @@ pub enum Fault {
     NeverJoins,
     /// The connection is lost after the minion was repointed and before anybody heard of it.
     LostDuringRepoint,
+    /// It has four times as much to do as it can, which only a master is asked about.
+    Overloaded,
 }
 
 /// The state that fails on a machine with [`Fault::HighstateFails`].

@@ -23,6 +23,7 @@ use std::{collections::HashMap, time::Duration};
 /// How a stack was before its context was rewritten.
 struct Rewritten {
     before: String,
+    written: String,
     revision: Revision,
 }
 

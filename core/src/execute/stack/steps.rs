@@ -12,7 +12,8 @@ use crate::{
     error::{PortError, PortErrorKind, PortResult},
     fleet::{Host, Node, PublicKey, Reading},
     name::StackName,
-    ports::{Change, Expected, HighstateMode, Repointing, Sleeper, SleeperState},
+    overtaken,
+    ports::{Change, HighstateMode, Repointing, Sleeper, SleeperState},
     readiness, survey,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,7 +91,14 @@ impl StackRun<'_> {
     pub(super) async fn introduce(&self, number: u64, host: &Host) -> Stepped {
         let (id, key) = self.identity(number, host)?;
         let (ports, master) = (self.execution.ports, &self.execution.run.master);
-        Ok(self.execution.telling.patiently(async || ports.masters.accept(&master.host, &id, &key).await).await?.into())
+        let telling = &self.execution.telling;
+        let accept = async || {
+            let begun = telling.now();
+            let accepted = ports.masters.accept(&master.host, &id, &key).await;
+            self.execution.gate.let_in_within(telling.millis_since(begun));
+            accepted
+        };
+        Ok(telling.patiently(accept).await?.into())
     }
 
     pub(super) async fn rehearse(&self, host: &Host) -> Stepped {
@@ -114,8 +122,8 @@ impl StackRun<'_> {
         let context = Context::parse(&document.text).map_err(malformed)?;
         match context.repointed_to(address).map_err(malformed)? {
             Rewrite::Context(rewritten) if rewritten != context => {
-                let revision = contexts.save(self.stack, &rewritten.to_text(), &Expected::Revision(document.revision)).await?;
-                Ok(Some(Rewritten { before: document.text, revision }))
+                let revision = overtaken::save(contexts, self.stack, &rewritten.to_text(), &document.text, document.revision).await?;
+                Ok(Some(Rewritten { before: document.text, written: rewritten.to_text(), revision }))
             }
             _ => Ok(None),
         }
@@ -124,8 +132,8 @@ impl StackRun<'_> {
     /// The context as it was before this run; where a run before this one has rewritten it, with the address that it named
     /// then.
     pub(super) async fn restore_context(&mut self) -> PortResult<Change> {
-        if let Some(Rewritten { before, revision }) = self.rewritten.take() {
-            self.execution.ports.contexts.save(self.stack, &before, &Expected::Revision(revision)).await?;
+        if let Some(Rewritten { before, written, revision }) = self.rewritten.take() {
+            overtaken::save(self.execution.ports.contexts, self.stack, &before, &written, revision).await?;
             return Ok(Change::Made);
         }
         let Some(address) = self.old_address() else { return Ok(Change::NotNeeded) };

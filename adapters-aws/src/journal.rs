@@ -1,0 +1,168 @@
+//! What happened in every run, when it is kept in a bucket? Lines of JSON, in `RUNS/RUN/NUMBER.jsonl`; what highstates printed is in
+//! `OUTPUTS/RUN/NODE.N.json`.
+//!
+//! Nothing can be added to an object. Records that come while one is being written go together into the next: one at a time is on its way
+//! for each run, so their order is that in which they came.
+
+use crate::{
+    bucket::{Put, Sealed, There},
+    shelf::Shelf,
+};
+use async_trait::async_trait;
+use bldr_core::{
+    error::{PortError, PortErrorKind, PortResult},
+    event::RunId,
+    name::NodeName,
+    ports::{Journal, Record},
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// The journals of all runs in a folder of a bucket.
+#[derive(Clone)]
+pub struct S3Journal {
+    runs: Shelf,
+    outputs: Shelf,
+    writing: Arc<Mutex<HashMap<RunId, mpsc::UnboundedSender<Line>>>>,
+}
+
+/// A record on its way, and who waits for it to be there.
+struct Line {
+    text: Vec<u8>,
+    written: oneshot::Sender<PortResult<()>>,
+}
+
+/// How many objects are read at once.
+const AT_ONCE: usize = 16;
+/// How many records go into one object.
+const TOGETHER: usize = 1000;
+
+impl S3Journal {
+    pub(crate) fn new(beside: &Shelf) -> Self {
+        Self { runs: beside.folder("runs"), outputs: beside.folder("outputs"), writing: Arc::default() }
+    }
+
+    /// The folder of a run. A run is named by whoever reads a journal, so its name is checked before it becomes a key.
+    fn named(shelf: &Shelf, run: &RunId) -> PortResult<Shelf> {
+        let name = &run.0;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+            let problem = "it is not the name of a run (such as 20261122-124301-k3f9)";
+            return Err(PortError::new(PortErrorKind::NotFound, format!("'{name}'"), problem));
+        }
+        Ok(shelf.folder(name))
+    }
+
+    /// The one that writes this run; it is begun where there is none, and ends with the journal.
+    fn writer(&self, run: &RunId) -> PortResult<mpsc::UnboundedSender<Line>> {
+        let shelf = Self::named(&self.runs, run)?;
+        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = writing.entry(run.clone()).or_insert_with(|| {
+            let (lines, coming) = mpsc::unbounded_channel();
+            tokio::spawn(written(shelf, coming));
+            lines
+        });
+        Ok(lines.clone())
+    }
+}
+
+/// Writes what comes, for as long as something may.
+async fn written(shelf: Shelf, mut coming: mpsc::UnboundedReceiver<Line>) {
+    let (mut lines, mut next) = (Vec::new(), 1);
+    while coming.recv_many(&mut lines, TOGETHER).await > 0 {
+        let text: Vec<u8> = lines.iter().flat_map(|line| line.text.iter().copied()).collect();
+        let answer = segment(&shelf, &mut next, &text).await;
+        for line in lines.drain(..) {
+            // Each of those who wait is told; an error can be told only once.
+            let told = answer.as_ref().map(drop).map_err(|error| {
+                let again = PortError::new(error.kind, error.subject.clone(), error.problem.clone());
+                error.advice.iter().fold(again, |again, advice| again.advise(advice.clone()))
+            });
+            _ = line.written.send(told);
+        }
+    }
+}
+
+/// Writes one segment under the first number that nobody has.
+async fn segment(shelf: &Shelf, next: &mut u64, text: &[u8]) -> PortResult<()> {
+    loop {
+        let put = shelf.put(&format!("{next:06}.jsonl"), text, There::Nothing, Sealed::AsTheBucketDoes).await?;
+        if put != Put::Refused {
+            *next += 1;
+            return Ok(());
+        }
+        let last = numbered(shelf).await?.last().map_or(0, |(number, _)| *number);
+        *next = last.max(*next) + 1;
+    }
+}
+
+/// The segments of a run, in order: their numbers and names.
+async fn numbered(shelf: &Shelf) -> PortResult<Vec<(u64, String)>> {
+    let names = shelf.names(".jsonl").await?;
+    let mut numbered: Vec<_> = names.iter().filter_map(|name| Some((name.parse().ok()?, format!("{name}.jsonl")))).collect();
+    numbered.sort_unstable();
+    Ok(numbered)
+}
+
+#[async_trait]
+impl Journal for S3Journal {
+    async fn append(&self, run: &RunId, record: &Record) -> PortResult<()> {
+        let subject = || format!("run {run}");
+        let malformed = |error| PortError::new(PortErrorKind::Malformed, subject(), "a record cannot be written as JSON").caused_by(error);
+        let mut text = serde_json::to_vec(record).map_err(malformed)?;
+        text.push(b'\n');
+        let (written, told) = oneshot::channel();
+        let gone = || PortError::new(PortErrorKind::Refused, subject(), "what writes its record has broken off, which is a bug in bldr");
+        self.writer(run)?.send(Line { text, written }).map_err(|_| gone())?;
+        told.await.map_err(|_| gone())?
+    }
+
+    async fn read(&self, run: &RunId) -> PortResult<Vec<Record>> {
+        let shelf = Self::named(&self.runs, run)?;
+        let segments = numbered(&shelf).await?;
+        if segments.is_empty() {
+            return Err(PortError::new(PortErrorKind::NotFound, format!("run {run}"), "there is no record of it"));
+        }
+        let reading = stream::iter(segments).map(async |(_, name)| {
+            let object = shelf.get(&name).await?;
+            let gone = || PortError::new(PortErrorKind::NotFound, shelf.shown(&name), "somebody has removed it");
+            let bytes = object.ok_or_else(gone)?.bytes;
+            let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            let records = lines.zip(1..).map(|(line, number)| {
+                serde_json::from_slice::<Record>(line).map_err(|error| {
+                    let subject = format!("{}:{number}", shelf.shown(&name));
+                    PortError::new(PortErrorKind::Malformed, subject, "this line is no record of a run, or one of a newer bldr")
+                        .advise("the other lines are fine: take this one out, or use the bldr that wrote it")
+                        .caused_by(error)
+                })
+            });
+            records.collect::<PortResult<Vec<_>>>()
+        });
+        Ok(reading.buffered(AT_ONCE).try_collect::<Vec<_>>().await?.concat())
+    }
+
+    async fn runs(&self) -> PortResult<Vec<RunId>> {
+        let folders = self.runs.bucket.folders(&self.runs.key("")).await.map_err(self.runs.about(""))?;
+        let mut runs: Vec<_> = folders.into_iter().map(RunId).collect();
+        runs.sort_unstable();
+        Ok(runs)
+    }
+
+    async fn keep_output(&self, run: &RunId, node: &NodeName, output: &str) -> PortResult<String> {
+        let shelf = Self::named(&self.outputs, run)?;
+        let start = format!("{node}.");
+        let kept = shelf.names(".json").await?;
+        let mut number = kept.iter().filter_map(|name| name.strip_prefix(&start)?.parse::<u32>().ok()).max().unwrap_or(0);
+        loop {
+            number += 1;
+            let name = format!("{node}.{number}.json");
+            if shelf.put(&name, output.as_bytes(), There::Nothing, Sealed::Yes).await? != Put::Refused {
+                return Ok(shelf.shown(&name));
+            }
+        }
+    }
+}

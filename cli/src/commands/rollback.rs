@@ -1,0 +1,65 @@
+//! `master.rollback`: what did a run move, and where was it before? It is re-mastered there.
+
+use super::{Session, fleet_lock::Held, remaster_all, runs};
+use crate::{
+    exit::{Code, Exit},
+    request::{Remaster, Rollback},
+    wiring::Ports,
+};
+use bldr_core::{address::MasterAddress, fleet::Fleet, name::StackName, plan::Scope, survey};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Moves them back, those of one old master after those of another.
+///
+/// # Errors
+/// A run that is not recorded or has moved nothing; an old master that is gone. How it ended for each stack is in the events and the code.
+pub async fn roll_back(wanted: &Rollback, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
+    let held = Held::take(&ports.stores, session).await?;
+    let ended = under_the_lock(wanted, ports, session).await;
+    held.release(session, ended).await
+}
+
+async fn under_the_lock(wanted: &Rollback, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
+    let run = runs::read(&wanted.run, &ports.stores).await?.record;
+    let moved = meant(run.moved(), wanted.stack.as_ref());
+    if moved.is_empty() {
+        let of = wanted.stack.as_ref().map(|stack| format!(" of {stack}")).unwrap_or_default();
+        let problem = format!("run {} has moved nothing{of}, or its record does not say where that was before", run.id);
+        return Err(Exit::refused(problem).line(format!("nothing was changed; `bldr run.show:{}` shows it", run.id)));
+    }
+    let fleet = survey::list(&ports.sources(&session.place)).await.map_err(Exit::blind)?;
+    let back = moved.into_iter().map(|(address, stacks)| back(wanted, &address, stacks, &fleet)).collect::<Result<Vec<_>, _>>()?;
+    let mut worst = Code::Done;
+    for request in &back {
+        let code = remaster_all::under_the_lock(request, ports, session).await?;
+        if code == Code::Interrupted {
+            return Ok(code);
+        }
+        worst = if code == Code::Done { worst } else { code };
+    }
+    Ok(worst)
+}
+
+fn meant(moved: BTreeMap<MasterAddress, Vec<StackName>>, only: Option<&StackName>) -> Vec<(MasterAddress, BTreeSet<StackName>)> {
+    let of_each = |(address, stacks): (_, Vec<StackName>)| {
+        let stacks: BTreeSet<_> = stacks.into_iter().filter(|stack| only.is_none_or(|only| only == stack)).collect();
+        (!stacks.is_empty()).then_some((address, stacks))
+    };
+    moved.into_iter().filter_map(of_each).collect()
+}
+
+/// The re-mastering that moves these back there.
+fn back(wanted: &Rollback, address: &MasterAddress, stacks: BTreeSet<StackName>, fleet: &Fleet) -> Result<Remaster, Exit> {
+    let Some(master) = fleet.master_at(address.as_str()) else {
+        let names: Vec<_> = stacks.iter().map(StackName::as_str).collect();
+        let problem = format!("{} had a master at {address}, and no master of {} has that address now", names.join(", "), fleet.region);
+        return Err(Exit::refused(problem).line("nothing was changed; `bldr master.list` lists the masters"));
+    };
+    let private = master.nodes.iter().filter_map(|node| node.private.as_ref()).any(|private| private.as_str() == address.as_str());
+    Ok(Remaster {
+        scope: Scope::These(stacks),
+        master: master.name.clone(),
+        address: (!private).then(|| address.clone()),
+        how: wanted.how.clone(),
+    })
+}

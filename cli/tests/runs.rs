@@ -1,0 +1,152 @@
+//! Is what was run told afterwards, finished, and moved back? The binary itself, in the sandbox.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
+
+mod bldr;
+
+use bldr::Bldr;
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead, BufReader, Lines},
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+const ALL: &str = "master.remaster_all:master-server--b,yes=y";
+
+/// A slow run that goes on, and the lines of its events.
+fn going_on(bldr: &Bldr) -> (Child, Lines<BufReader<ChildStdout>>) {
+    bldr.run("sandbox.create minions=40");
+    let mut run = Command::new(env!("CARGO_BIN_EXE_bldr"))
+        .current_dir(bldr.path(""))
+        .args([&format!("{ALL},jobs=2,output=json")])
+        .env("BLDR_SANDBOX_PACE", "30")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(run.stdout.take().unwrap()).lines();
+    let done = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("stack_finished")));
+    assert!(done.is_some());
+    (run, lines)
+}
+
+/// Killed in the middle of a step.
+fn cut_short() -> Bldr {
+    let bldr = Bldr::new();
+    let (mut run, mut lines) = going_on(&bldr);
+    assert!(lines.any(|line| line.is_ok_and(|line| line.contains("step_started"))));
+    run.kill().unwrap();
+    run.wait().unwrap();
+    bldr
+}
+
+fn shown(bldr: &Bldr) -> Value {
+    bldr.ask("run.show:last").object()
+}
+
+fn obeyed(bldr: &Bldr) -> Vec<Value> {
+    let shown = bldr.ask("sandbox.show").object();
+    shown["nodes"].as_array().unwrap().iter().map(|node| node["obeys"].clone()).filter(|obeys| !obeys.is_null()).collect()
+}
+
+#[test]
+fn a_run_that_was_killed_is_told_as_such_with_what_nobody_knows_and_is_finished_by_its_name() {
+    let bldr = cut_short();
+    let run = shown(&bldr);
+    assert_eq!(run["standing"], "cut_short");
+    assert!(!run["doubtful"].as_array().unwrap().is_empty(), "{run}");
+    let outcomes = run["outcomes"].as_object().unwrap();
+    assert!(outcomes.values().any(|outcome| outcome == "remastered") && outcomes.values().any(Value::is_null), "{run}");
+    let told = bldr.run("run.show:last");
+    assert!(told.out.contains("doubtful: it began, and nobody knows how it ended") && told.err.contains("`bldr run.resume:"), "{told:?}");
+
+    let resumed = bldr.ask(&format!("run.resume:{},yes=y", run["run"].as_str().unwrap()));
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+    let runs = bldr.ask("runs").object();
+    let standings: Vec<_> = runs["runs"].as_array().unwrap().iter().map(|run| run["standing"].as_str().unwrap()).collect();
+    assert_eq!(standings, ["cut_short", "ended"]);
+    let left = bldr.run("run.resume:last");
+    assert!(left.code == 3 && left.err.contains("has nothing left to do"), "{left:?}");
+}
+
+#[test]
+fn a_run_that_goes_on_can_be_watched_to_its_end() {
+    let bldr = Bldr::new();
+    let (mut run, lines) = going_on(&bldr);
+    assert_eq!(shown(&bldr)["standing"], "going_on");
+    let resumed = bldr.run("run.resume:last");
+    assert!(resumed.code == 3 && resumed.err.contains("goes on"), "{resumed:?}");
+    // Nobody else reads what it tells.
+    let drained = std::thread::spawn(move || lines.map_while(Result::ok).last().unwrap());
+    let watched = bldr.ask("run.watch:last");
+    assert_eq!((watched.code, run.wait().unwrap().code()), (0, Some(0)));
+    let (own, seen): (Value, Value) = (serde_json::from_str(&drained.join().unwrap()).unwrap(), watched.json().pop().unwrap());
+    assert_eq!((&seen["event"], &seen["outcomes"]), (&json!("run_finished"), &own["outcomes"]));
+}
+
+#[test]
+fn what_a_run_moved_is_moved_back_to_where_it_was() {
+    let bldr = Bldr::new();
+    let before = obeyed(&bldr);
+    assert_eq!(bldr.run(ALL).code, 0);
+    let unshared = bldr.run("master.rollback:last,yes=y");
+    assert!(unshared.code == 3 && unshared.err.contains("master.share:master-server--a"), "{unshared:?}");
+
+    let one = bldr.ask("master.rollback:last,harbor--ci,allow_unshared=y,yes=y");
+    assert_eq!((one.code, &one.json().last().unwrap()["outcomes"]), (0, &json!({"harbor--ci": "remastered"})));
+    let stack = bldr.ask("run.show:last,harbor--ci").object();
+    assert!(stack["steps"].as_array().unwrap().iter().any(|step| step["action"] == "repoint" && step["failed"].is_null()), "{stack}");
+
+    assert_eq!(bldr.run("master.share:master-server--a,yes=y").code, 0);
+    let runs = bldr.ask("runs").object();
+    let first = runs["runs"][0]["run"].as_str().unwrap().to_owned();
+    let back = bldr.ask(&format!("master.rollback:{first},yes=y"));
+    assert_eq!(back.code, 0, "{back:?}");
+    let outcomes = back.json().pop().unwrap()["outcomes"].clone();
+    assert_eq!(outcomes["harbor--ci"], "already_there");
+    assert_eq!(obeyed(&bldr), before);
+}
+
+#[test]
+fn a_run_that_nobody_knows_is_refused_with_what_to_type() {
+    let bldr = Bldr::new();
+    let none = bldr.run("run.show:last");
+    assert!(none.code == 3 && none.err.contains("nothing has been run yet"), "{none:?}");
+    assert_eq!(bldr.run("runs").code, 0);
+    assert_eq!(bldr.run("master.remaster:harbor--ci,master-server--b").code, 0);
+    for line in ["run.show:nonsense", "run.watch:../../etc/passwd", "run.resume:nonsense", "master.rollback:nonsense"] {
+        let ran = bldr.run(line);
+        assert!(ran.code == 3 && ran.err.contains("there is no run"), "{line}: {ran:?}");
+    }
+    let not_in_it = bldr.run("run.show:last,ferry--ci");
+    assert!(not_in_it.code == 3 && not_in_it.err.contains("had nothing to do with ferry--ci"), "{not_in_it:?}");
+}
+
+#[test]
+fn a_run_stops_where_it_was_told_to() {
+    let bldr = Bldr::new();
+    let paused = bldr.ask(&format!("{ALL},pause_before=prod"));
+    assert_eq!(paused.code, 1);
+    let outcomes = paused.json().pop().unwrap()["outcomes"].clone();
+    assert_eq!((&outcomes["harbor--ci"], &outcomes["harbor--prod"]), (&json!("remastered"), &json!("held")));
+    assert!(paused.err.contains("paused before prod") && paused.err.contains("the same without pause_before goes on"), "{paused:?}");
+
+    let canary = bldr.run("master.remaster_all:master-server--b,canary=hermit--prod,yes=y");
+    assert!(canary.code == 3 && canary.err.contains("hermit--prod cannot be the canary: it is not re-mastered: masterless"), "{canary:?}");
+    let unknown = bldr.run("master.remaster_all:master-server--b,canary=harbor--nowhere,yes=y");
+    assert!(unknown.code == 3 && unknown.err.contains("harbor--nowhere"), "{unknown:?}");
+
+    let minute = |from_now: i64| (jiff::Zoned::now() + jiff::Span::new().minutes(from_now)).strftime("%H:%M").to_string();
+    let closed = bldr.run(&format!("master.remaster_all:master-server--b,window={}-{},yes=y", minute(60), minute(120)));
+    assert!(closed.code == 3 && closed.err.contains("and the window is"), "{closed:?}");
+    let done = bldr.ask(&format!(
+        "master.remaster_all:master-server--b,window={}-{},canary=harbor--prod,max_failures=10%,yes=y",
+        minute(-60),
+        minute(60)
+    ));
+    assert_eq!((done.code, &done.json().pop().unwrap()["outcomes"]["harbor--prod"]), (0, &json!("remastered")), "{done:?}");
+
+    for nonsense in ["window=22", "max_failures=many", "pause_before=lunch", "canary=nobody"] {
+        assert_eq!(bldr.run(&format!("master.remaster_all:master-server--b,{nonsense}")).code, 2, "{nonsense}");
+    }
+}
