@@ -16,6 +16,10 @@ impl ManualClock {
     pub fn at(time: Timestamp) -> Self {
         Self(AtomicI64::new(time.0))
     }
+    /// Sets the hands, back as well.
+    pub fn set(&self, time: Timestamp) {
+        self.0.store(time.0, Ordering::SeqCst);
+    }
     /// Moves the hands.
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
