@@ -18,7 +18,7 @@ use bldr_core::{
     record::RunRecord,
     survey::{self, AddressPolicy, Depth, Sources},
 };
-use bldr_testkit::{machines::path, spec::FleetSpec, world::World};
+use bldr_testkit::{between::Interposed, machines::path, spec::FleetSpec, world::World};
 use futures::future::{Either, select};
 use std::{pin::pin, time::Duration};
 use struck::{BROKEN, Fault, Struck};
@@ -37,7 +37,7 @@ fn world() -> World {
 }
 
 /// One whole run through these ports, from looking at the world to its end.
-async fn run(struck: &Struck<'_>, id: &RunId) -> Result<RunReport, String> {
+async fn run(struck: &Interposed<'_, Struck<'_>>, id: &RunId) -> Result<RunReport, String> {
     let addresses = AddressPolicy::default();
     let sources =
         Sources { inventory: struck, contexts: struck, minions: struck, masters: struck, sleepers: struck, addresses: &addresses, jobs: 8 };
@@ -88,19 +88,19 @@ fn after(fault: Fault, at: usize) -> (bool, usize) {
         let world = world();
         let (context, vars) =
             (world.contexts.text(&BROKEN.parse().unwrap()).unwrap(), world.machines.file("harbor--prod--1", path::BUILD_VARS));
-        let struck = Struck::new(&world, fault, at);
+        let struck = Interposed { world: &world, between: Struck::new(&world, fault, at) };
         let id = RunId("run-001".into());
-        let report = match select(pin!(run(&struck, &id)), pin!(struck.killed())).await {
+        let report = match select(pin!(run(&struck, &id)), pin!(struck.between.killed())).await {
             Either::Left((report, _)) => Some(report),
             Either::Right(_) => None,
         };
         let told = format!("{fault:?} at call {at}");
-        let (happened, calls) = (struck.happened(), struck.calls());
+        let (happened, calls) = (struck.between.happened(), struck.between.calls());
         if !happened {
             return (false, calls);
         }
         // What was broken by hand is mended by hand, where it is broken still.
-        struck.master(true);
+        struck.between.master(true);
         world.fence.stands();
         if fault == Fault::ContextBroken && Context::parse(&world.contexts.text(&BROKEN.parse().unwrap()).unwrap()).is_err() {
             world.contexts.put(&BROKEN.parse().unwrap(), &context);
@@ -121,10 +121,10 @@ fn after(fault: Fault, at: usize) -> (bool, usize) {
             let stack: StackName = node.parse::<NodeName>().unwrap().stack().clone();
             match record.as_ref().and_then(|record| record.stacks.get(&stack)?.outcome) {
                 Some(Outcome::Remastered) => {
-                    assert_eq!(is.trusts.as_deref(), Some("master-server--b--1"), "{told}: {node} is not where it is recorded to be")
+                    assert_eq!(is.trusts.as_deref(), Some("master-server--b--1"), "{told}: {node} is not where it is recorded to be");
                 }
                 Some(Outcome::RolledBack) => {
-                    assert_eq!(is.trusts.as_deref(), Some("master-server--a--1"), "{told}: {node} is not where it is recorded to be")
+                    assert_eq!(is.trusts.as_deref(), Some("master-server--a--1"), "{told}: {node} is not where it is recorded to be");
                 }
                 _ => {}
             }
@@ -133,7 +133,7 @@ fn after(fault: Fault, at: usize) -> (bool, usize) {
             let recorded = record.as_ref().is_some_and(|record| record.ended);
             assert!(recorded || report.unrecorded.is_some(), "{told}: it ended, and the record does not say so");
         }
-        let calm = Struck::new(&world, fault, usize::MAX);
+        let calm = Interposed { world: &world, between: Struck::new(&world, fault, usize::MAX) };
         let again = run(&calm, &RunId("run-002".into())).await.unwrap();
         assert!(again.outcomes.values().all(|outcome| outcome.is_success()), "{told}: {:?}\n{report:?}", again.reasons);
         for node in NODES {
