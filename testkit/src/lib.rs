@@ -1,5 +1,6 @@
 //! A fleet to try things on: what tests, the sandbox and adapter writers need.
 
+pub mod between;
 pub mod clock;
 // The contract suites are assertions; a panic is how they fail.
 #[allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]

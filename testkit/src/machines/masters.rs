@@ -24,6 +24,16 @@ impl Machines {
         self.keys_below(master, path::MASTER_PKI)
     }
 
+    /// The keys it holds under this id: as many as it may, of which there are few, and not all of a fleet's.
+    fn held_under(&self, master: &str, id: &str) -> PortResult<Vec<HeldKey>> {
+        let mut held = Vec::new();
+        for (folder, state) in FOLDERS {
+            let file = self.file(master, &format!("{}/{folder}/{id}", path::MASTER_PKI))?;
+            held.extend(file.as_deref().and_then(PublicKey::from_pem).map(|key| HeldKey { id: id.into(), state, key: key.fingerprint() }));
+        }
+        Ok(held)
+    }
+
     fn keys_below(&self, master: &str, place: &str) -> PortResult<HeldKeys> {
         let mut held = Vec::new();
         for (folder, state) in FOLDERS {
@@ -86,15 +96,14 @@ impl Masters for Machines {
     async fn strain(&self, host: &Host) -> PortResult<Strain> {
         let name = self.enter(host).await?;
         let overloaded = self.get(&name).is_some_and(|machine| machine.fault == Some(Fault::Overloaded));
-        let pending = self.held(&name)?.iter().filter(|held| held.state == KeyState::Pending).count();
+        let pending = self.list(&name, path::PENDING)?.len();
         Ok(Strain { load: if overloaded { 400 } else { 20 }, pending: u32::try_from(pending).unwrap_or(u32::MAX) })
     }
 
     async fn accept(&self, host: &Host, id: &str, key: &PublicKey) -> PortResult<Change> {
         let name = self.enter(host).await?;
         let conflict = |problem: String| Err(PortError::new(PortErrorKind::Conflict, host.node.to_string(), problem));
-        let held = self.held(&name)?;
-        let of_id = held.under(id);
+        let of_id = self.held_under(&name, id)?;
         if of_id.iter().any(|held| held.key != key.fingerprint()) {
             return conflict(format!("it holds another key under the id '{id}'"));
         }

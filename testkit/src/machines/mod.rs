@@ -400,8 +400,13 @@ impl Machines {
 
 impl Known {
     fn take(&mut self, name: &str) {
-        self.at.retain(|_, known| known != name);
-        self.machines.remove(name);
+        let Some(machine) = self.machines.remove(name) else { return };
+        for address in [&machine.private, &machine.public].into_iter().flatten() {
+            // Another machine may have got it since.
+            if self.at.get(address).is_some_and(|known| known == name) {
+                self.at.remove(address);
+            }
+        }
     }
     fn add(&mut self, name: &str, machine: Machine) {
         self.take(name);

@@ -1,0 +1,233 @@
+//! How long does a fleet of ten thousand minions take, beside what it must take at least, and what does bldr itself need for it?
+//!
+//! The minions are simulated. Time is that of a clock which is put forward whenever everybody waits; how long each answer takes, and how
+//! many machines do not answer, is as it was measured with real ones. Prints a table with machine and date.
+//!
+//! ```console
+//! $ cargo run --release -p bldr-testkit --example bench_fleet -- 10000 64
+//! ```
+
+use bldr_core::{
+    error::{PortError, PortErrorKind, PortResult},
+    event::{Event, Outcome, RunId},
+    execute::{self, Ports, Run},
+    fleet::Host,
+    name::{ProjectName, StackName},
+    pace::Pacing,
+    plan::{self, Scope},
+    ports::{Clock, Operator, Record, SharedAddress},
+    soundness,
+    survey::{self, AddressPolicy, Depth, Sources},
+};
+use bldr_testkit::{
+    between::{Between, Call, Interposed},
+    clock::VirtualClock,
+    spec::FleetSpec,
+    world::World,
+};
+use std::{
+    collections::{BTreeMap, hash_map::DefaultHasher},
+    error::Error,
+    future::pending,
+    hash::{Hash, Hasher},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+/// What takes how long, in milliseconds: an answer over SSH, one of a store, and what Salt does on a node.
+const ANSWER: u64 = 150;
+const STORED: u64 = 40;
+const SWITCH: u64 = 6_500;
+const PROOF: u64 = 2_500;
+const PING: u64 = 1_700;
+const HIGHSTATE: u64 = 30_000;
+/// One machine in so many does not answer.
+const DEAD: u64 = 500;
+
+/// Somebody who makes everything take its time.
+struct Slow<'a> {
+    clock: &'a VirtualClock,
+    calls: AtomicUsize,
+    stored: AtomicUsize,
+    /// How long the simulated machines and stores took over it themselves, in nanoseconds.
+    simulated: AtomicU64,
+}
+
+/// A number that a node has, always the same.
+fn lot(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Between half of that and one and a half times it, always the same for a node.
+fn about(millis: u64, host: &Host, what: &str) -> Duration {
+    Duration::from_millis(millis / 2 + millis * (lot(&(host.node.to_string(), what)) % 1000) / 1000)
+}
+
+impl Between for Slow<'_> {
+    async fn through<T: Send>(&self, call: Call<'_>, work: impl Future<Output = PortResult<T>> + Send) -> PortResult<T> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let takes = match call {
+            Call::Machine(host, what) => {
+                let millis = match what {
+                    "repoint" => SWITCH,
+                    "prove" => PROOF,
+                    "ping" => PING,
+                    "highstate" => HIGHSTATE,
+                    _ => ANSWER,
+                };
+                about(millis, host, what)
+            }
+            _ => {
+                self.stored.fetch_add(usize::from(matches!(call, Call::Contexts | Call::Save(_))), Ordering::Relaxed);
+                Duration::from_millis(STORED)
+            }
+        };
+        self.clock.sleep(takes).await;
+        match call {
+            Call::Machine(host, "examine") if lot(&host.node.to_string()) % DEAD == 0 => {
+                Err(PortError::new(PortErrorKind::Unreachable, host.node.to_string(), "nobody answers"))
+            }
+            _ => {
+                // None of them ever waits: one thread does all of it.
+                let begun = processor();
+                let done = work.await;
+                let took = processor().saturating_sub(begun);
+                self.simulated.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+                done
+            }
+        }
+    }
+}
+
+/// Somebody who counts what they are told, as a screen does.
+#[derive(Default)]
+struct Counting {
+    /// How long the stacks of each project were in work, in milliseconds.
+    lanes: Mutex<BTreeMap<ProjectName, u64>>,
+    events: AtomicUsize,
+    paced: AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl Operator for Counting {
+    fn notify(&self, record: &Record) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+        match &record.event {
+            Event::StackFinished { stack, millis, .. } => {
+                *self.lanes.lock().unwrap_or_else(PoisonError::into_inner).entry(stack.project().clone()).or_default() += millis;
+            }
+            Event::Paced { .. } => {
+                self.paced.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+    fn interrupted(&self) -> bool {
+        false
+    }
+    async fn interruption(&self) {
+        pending::<()>().await;
+    }
+}
+
+/// The processor time of this thread so far, which is the only one.
+fn processor() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// A line of `/proc/self/status` in MiB.
+fn memory(line: &str) -> Result<u64, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let text = status.lines().find_map(|text| text.strip_prefix(line)).ok_or("no such line")?;
+    Ok(text.trim_matches(|letter: char| !letter.is_ascii_digit()).parse::<u64>()? / 1024)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut numbers = std::env::args().skip(1).map(|text| text.parse::<usize>());
+    let (minions, jobs) = (numbers.next().transpose()?.unwrap_or(10_000), numbers.next().transpose()?.unwrap_or(64));
+    let world = World::new(&FleetSpec::of_minions(minions))?;
+    let (made, made_in) = (memory("VmRSS:")?, processor());
+    let clock = VirtualClock::default();
+    let slow = Slow { clock: &clock, calls: AtomicUsize::new(0), stored: AtomicUsize::new(0), simulated: AtomicU64::new(0) };
+    let ports = Interposed { world: &world, between: slow };
+    let operator = Counting::default();
+    let addresses = AddressPolicy::default();
+    let work = async {
+        let sources = Sources {
+            inventory: &ports,
+            contexts: &ports,
+            minions: &ports,
+            masters: &ports,
+            sleepers: &ports,
+            addresses: &addresses,
+            jobs: jobs.max(32),
+        };
+        let new: StackName = "master-server--b".parse()?;
+        let mut fleet = survey::list(&sources).await?;
+        let master = survey::new_master(&fleet, &new, None, &ports).await?;
+        survey::deepen(&mut fleet, &sources, Some(&master.address), |_| Depth::Nodes).await;
+        let surveyed = clock.now();
+        let projects = world.projects.projects().await?;
+        let plan = plan::plan(&fleet, &projects, &World::request(&master, Scope::Fleet));
+        soundness::check(&plan, &fleet)?;
+        let run = Run {
+            id: RunId("run".into()),
+            cloud: "world".into(),
+            command: "bench_fleet".into(),
+            allow_unshared: false,
+            master,
+            pacing: Pacing::jobs(jobs),
+            addresses: addresses.clone(),
+        };
+        let of_the_run = Ports {
+            contexts: &ports,
+            minions: &ports,
+            masters: &ports,
+            power: &ports,
+            sleepers: &ports,
+            fence: &ports,
+            journal: &ports,
+            operator: &operator,
+            clock: &clock,
+        };
+        let report = execute::execute(&plan, &fleet, &run, &of_the_run).await;
+        Ok::<_, Box<dyn Error>>((surveyed.0, clock.now().0 - surveyed.0, report))
+    };
+    let (survey, makespan, report) = clock.run(work).ok_or("it waits for something else than the clock")??;
+    let lanes = operator.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+    let (longest, all): (u64, u64) = (lanes.values().copied().max().unwrap_or(0), lanes.values().sum());
+    let bound = longest.max(all / jobs as u64);
+    let count = |outcome| report.outcomes.values().filter(|is| **is == outcome).count();
+    println!("| | |\n|---|---:|");
+    println!("| minions, stacks in work at once | {minions}, {jobs} |");
+    println!("| re-mastered, failed, held | {}, {}, {} |", count(Outcome::Remastered), count(Outcome::Failed), count(Outcome::Held));
+    println!("| survey | {} s |", survey / 1000);
+    println!("| run | {} s |", makespan / 1000);
+    println!("| the least it can take: the longest project, or all work by {jobs} | {} s |", bound / 1000);
+    println!("| beside that | {:.3} |", makespan as f64 / bound as f64);
+    let simulated = Duration::from_nanos(ports.between.simulated.load(Ordering::Relaxed));
+    let bldr = processor().saturating_sub(made_in + simulated);
+    println!(
+        "| processor time of bldr, and of the machines that are simulated | {:.1} s, {:.1} s |",
+        bldr.as_secs_f64(),
+        simulated.as_secs_f64()
+    );
+    println!("| memory, with the simulated machines, and of them alone | {} MiB, {made} MiB |", memory("VmHWM:")?);
+    println!(
+        "| calls a minion; of them to the contexts | {:.1}; {:.1} |",
+        ports.between.calls.load(Ordering::Relaxed) as f64 / minions as f64,
+        ports.between.stored.load(Ordering::Relaxed) as f64 / minions as f64
+    );
+    println!(
+        "| events; of them about the pace | {}; {} |",
+        operator.events.load(Ordering::Relaxed),
+        operator.paced.load(Ordering::Relaxed)
+    );
+    Ok(())
+}

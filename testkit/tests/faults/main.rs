@@ -1,0 +1,201 @@
+//! What becomes of a fleet, and of the record, when anything that can go wrong does, at every call that a run makes?
+//!
+//! After each: no context is lost or half written, every minion that runs obeys exactly one master, what was recorded is true, and the
+//! next run gets all of them to the new one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod struck;
+
+use bldr_core::{
+    context::Context,
+    event::{Outcome, RunId},
+    execute::{self, Ports, Run, RunReport},
+    fleet::{ContextFacts, InstanceState},
+    name::{NodeName, StackName},
+    pace::Pacing,
+    plan::{self, Scope},
+    ports::{ContextStore, Journal, SharedAddress},
+    record::RunRecord,
+    survey::{self, AddressPolicy, Depth, Sources},
+};
+use bldr_testkit::{between::Interposed, machines::path, spec::FleetSpec, world::World};
+use futures::future::{Either, select};
+use std::{pin::pin, time::Duration};
+use struck::{BROKEN, Fault, Struck};
+
+const A: &str = "10.0.0.10";
+const B: &str = "10.0.0.20";
+const NEW: &str = "master-server--b";
+const NODES: [&str; 5] = ["beacon--ci--1", "harbor--ci--1", "harbor--prod--1", "harbor--prod--2", "lantern--demo--1"];
+const ASLEEP: &str = "lantern--demo--1";
+
+fn world() -> World {
+    let spec = FleetSpec::of(&["beacon--ci", "harbor--ci"])
+        .with("harbor--prod", |stack| stack.nodes = Some(2))
+        .with("lantern--demo", |stack| stack.state = InstanceState::Stopped);
+    World::new(&spec).unwrap()
+}
+
+/// One whole run through these ports, from looking at the world to its end.
+async fn run(struck: &Interposed<'_, Struck<'_>>, id: &RunId) -> Result<RunReport, String> {
+    let addresses = AddressPolicy::default();
+    let sources =
+        Sources { inventory: struck, contexts: struck, minions: struck, masters: struck, sleepers: struck, addresses: &addresses, jobs: 8 };
+    let mut fleet = survey::list(&sources).await.map_err(|error| error.to_string())?;
+    let master = survey::new_master(&fleet, &NEW.parse().unwrap(), None, struck).await.map_err(|error| error.to_string())?;
+    survey::deepen(&mut fleet, &sources, Some(&master.address), |_| Depth::Nodes).await;
+    let projects = struck.world.projects.projects().await.unwrap();
+    let plan = plan::plan(&fleet, &projects, &World::request(&master, Scope::Fleet));
+    bldr_core::soundness::check(&plan, &fleet).unwrap();
+    let run = Run {
+        id: id.clone(),
+        cloud: "world".into(),
+        command: "a test".into(),
+        allow_unshared: false,
+        master,
+        pacing: Pacing::jobs(4),
+        addresses,
+    };
+    let world = struck.world;
+    let ports = Ports {
+        contexts: struck,
+        minions: struck,
+        masters: struck,
+        power: struck,
+        sleepers: struck,
+        fence: struck,
+        journal: struck,
+        operator: &world.operator,
+        clock: world.clock.as_ref(),
+    };
+    Ok(execute::execute(&plan, &fleet, &run, &ports).await)
+}
+
+/// The master that a node's context names.
+fn named(world: &World, node: &str) -> String {
+    let stack = node.parse::<NodeName>().unwrap().stack().clone();
+    let text = world.contexts.text(&stack).unwrap_or_else(|| panic!("the context of {stack} is lost"));
+    let context = Context::parse(&text).unwrap_or_else(|error| panic!("the context of {stack} is half written: {error}\n{text}"));
+    match context.facts().unwrap() {
+        ContextFacts::Mastered { masters, .. } => masters.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and "),
+        other => panic!("{stack} names no master: {other:?}"),
+    }
+}
+
+/// What happened to a fleet: at this call, this. `None` where it could not, as the run made fewer calls or this was none of its kind.
+fn after(fault: Fault, at: usize) -> (bool, usize) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let world = world();
+        let (context, vars) =
+            (world.contexts.text(&BROKEN.parse().unwrap()).unwrap(), world.machines.file("harbor--prod--1", path::BUILD_VARS));
+        let struck = Interposed { world: &world, between: Struck::new(&world, fault, at) };
+        let id = RunId("run-001".into());
+        let report = match select(pin!(run(&struck, &id)), pin!(struck.between.killed())).await {
+            Either::Left((report, _)) => Some(report),
+            Either::Right(_) => None,
+        };
+        let told = format!("{fault:?} at call {at}");
+        let (happened, calls) = (struck.between.happened(), struck.between.calls());
+        if !happened {
+            return (false, calls);
+        }
+        // What was broken by hand is mended by hand, where it is broken still.
+        struck.between.master(true);
+        world.fence.stands();
+        if fault == Fault::ContextBroken && Context::parse(&world.contexts.text(&BROKEN.parse().unwrap()).unwrap()).is_err() {
+            world.contexts.put(&BROKEN.parse().unwrap(), &context);
+        }
+        if fault == Fault::BuildVarsBroken && world.machines.file("harbor--prod--1", path::BUILD_VARS).unwrap().as_deref() == Some("!") {
+            world.machines.keep("harbor--prod--1", path::BUILD_VARS, vars.unwrap().as_deref()).unwrap();
+        }
+        // The watchdogs have the time they need.
+        world.clock.advance(Duration::from_secs(7200));
+        world.survey().await.unwrap();
+        let records = world.journal.read(&id).await.unwrap_or_default();
+        let record = RunRecord::of(&id, &records);
+        for node in NODES {
+            assert!([A, B].contains(&named(&world, node).as_str()), "{told}: the context of {node} names {}", named(&world, node));
+            let is = world.allegiance(&node.parse().unwrap()).unwrap();
+            let up = world.state(node) == Some(InstanceState::Running);
+            assert!(!up || is.obeys.is_some(), "{told}: {node} is an orphan: {is:?}\n{report:?}");
+            let stack: StackName = node.parse::<NodeName>().unwrap().stack().clone();
+            match record.as_ref().and_then(|record| record.stacks.get(&stack)?.outcome) {
+                Some(Outcome::Remastered) => {
+                    assert_eq!(is.trusts.as_deref(), Some("master-server--b--1"), "{told}: {node} is not where it is recorded to be");
+                }
+                Some(Outcome::RolledBack) => {
+                    assert_eq!(is.trusts.as_deref(), Some("master-server--a--1"), "{told}: {node} is not where it is recorded to be");
+                }
+                _ => {}
+            }
+        }
+        if let Some(Ok(report)) = &report {
+            let recorded = record.as_ref().is_some_and(|record| record.ended);
+            assert!(recorded || report.unrecorded.is_some(), "{told}: it ended, and the record does not say so");
+        }
+        let calm = Interposed { world: &world, between: Struck::new(&world, fault, usize::MAX) };
+        let again = run(&calm, &RunId("run-002".into())).await.unwrap();
+        assert!(again.outcomes.values().all(|outcome| outcome.is_success()), "{told}: {:?}\n{report:?}", again.reasons);
+        for node in NODES {
+            assert_eq!(named(&world, node), B, "{told}: {node}");
+            let is = world.allegiance(&node.parse().unwrap()).unwrap();
+            assert_eq!(
+                (is.build_vars.as_deref(), is.configured.as_deref(), is.trusts.as_deref()),
+                (Some(B), Some(B), Some("master-server--b--1")),
+                "{told}: {node}"
+            );
+            let obeys =
+                if node == ASLEEP && world.state(node) == Some(InstanceState::Stopped) { None } else { Some("master-server--b--1") };
+            assert_eq!(is.obeys.as_deref(), obeys, "{told}: {node}");
+        }
+        if fault == Fault::Colleague {
+            assert!(
+                world.contexts.list().await.unwrap().iter().any(|stack| world.contexts.text(stack).unwrap().contains("was here")),
+                "{told}: what a colleague wrote is lost"
+            );
+        }
+        (true, calls)
+    })
+}
+
+#[test]
+fn whatever_happens_at_whichever_call_nobody_is_orphaned_and_the_next_run_converges() {
+    let faults = [
+        Fault::KilledBefore,
+        Fault::KilledAfter,
+        Fault::Cut(1),
+        Fault::Cut(3),
+        Fault::Cut(40),
+        Fault::AnswerLost,
+        Fault::Rebooted,
+        Fault::MasterDown(5),
+        Fault::MasterDown(60),
+        Fault::Throttled,
+        Fault::StoreRefuses,
+        Fault::StoreDown,
+        Fault::ContextsFull,
+        Fault::JournalFull,
+        Fault::Colleague,
+        Fault::ClockForward,
+        Fault::ClockBack,
+        Fault::LockTaken,
+        Fault::ContextBroken,
+        Fault::BuildVarsBroken,
+    ];
+    let mut all = 0;
+    for fault in faults {
+        let mut of_it = 0;
+        for at in 0.. {
+            let (happened, calls) = after(fault, at);
+            of_it += usize::from(happened);
+            if !happened && calls <= at {
+                break;
+            }
+        }
+        println!("{of_it:>5}  {fault:?}");
+        assert!(of_it > 0, "{fault:?} never happened");
+        all += of_it;
+    }
+    println!("{all:>5}  faults in all");
+    assert!(all > 1000, "{all}");
+}
