@@ -4,7 +4,7 @@ use crate::{
     error::SshError,
     highstate::{self, Progress},
     parse,
-    pool::Pool,
+    pool::{Order, Pool},
     script::{self, Answer, Script},
     session::Output,
 };
@@ -145,7 +145,7 @@ async fn heard(
         }
         output.hear(heard)
     };
-    let status = pool.listen(host, &script.command(&route, arguments), stdin, limit, &mut ear).await?;
+    let status = pool.listen(host, &Order::Program(script.program(&route, arguments, stdin)), limit, &mut ear).await?;
     script.answer(&Output { status, ..output }, &route)
 }
 

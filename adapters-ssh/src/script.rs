@@ -1,6 +1,10 @@
 //! What runs on a node? The scripts, as one command line each; what they say comes back in frames.
 
-use crate::{error::SshError, route::Route, session::Output};
+use crate::{
+    error::SshError,
+    route::Route,
+    session::{Output, Program},
+};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use std::collections::HashMap;
 
@@ -52,12 +56,9 @@ const DECLINED: u32 = 66;
 const TAKEN: u32 = 67;
 
 impl Script {
-    /// The command line that runs it as root: standard input is left to the script, so that payload never shows among
-    /// the arguments of a process.
-    pub(crate) fn command(&self, route: &Route, arguments: &[&str]) -> String {
-        let sudo: &[&str] = if route.is_root() { &[] } else { &["sudo", "-n"] };
-        let shell = ["sh", "-c", self.text, self.name];
-        shell_words::join(sudo.iter().chain(&shell).chain(arguments))
+    /// How it is run on this route.
+    pub(crate) fn program<'a>(&self, route: &Route, arguments: &'a [&'a str], stdin: &'a [u8]) -> Program<'a> {
+        Program { name: self.name, text: self.text, arguments, stdin, sudo: !route.is_root() }
     }
 
     /// Its text, for a node to keep and run by itself.
