@@ -66,7 +66,8 @@ impl Minions for SshMinions {
         let vars = to.build_vars.as_deref().unwrap_or_default();
         let (patience, size) = (to.patience.as_secs().max(1).to_string(), vars.len().to_string());
         let arguments = [to.address.as_str(), &patience, to.key.pem(), script::REVERT.text(), &size];
-        let answer = run(&self.pool, host, script::REPOINT, &arguments, vars.as_bytes(), limit).await;
+        let lines = if vars.is_empty() { String::new() } else { format!("{vars}\n") };
+        let answer = run(&self.pool, host, script::REPOINT, &arguments, lines.as_bytes(), limit).await;
         answer.and_then(|answer| parse::change(&answer)).map_err(|error| error.about(host.node.to_string()))
     }
 
