@@ -101,7 +101,7 @@ unmark() {
     ! marked "$1" || { rm -f -- "$state/$1" && sync -- "$state"; }
 }
 
-# keep_backup PATH...: copies for root alone of those that exist; of each name the ten newest are kept.
+# keep_backup PATH...: copies for root alone of those that exist, named by $stamp if there is one; of each name the ten newest are kept.
 keep_backup() {
     for kept in "$@"; do
         shift
@@ -111,7 +111,7 @@ keep_backup() {
     backups=$state/backup
     ensure_folder "$state" 0755
     ensure_folder "$backups" 0700
-    stamp=$(date -u +%Y%m%dT%H%M%S.%N)
+    stamp=${stamp:-$(date -u +%Y%m%dT%H%M%S.%N)}
     for kept in "$@"; do
         shift
         cat -- "$kept" >"$backups/.${kept##*/}.$stamp.bldr-new"
