@@ -8,7 +8,10 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// EC2's own name of a machine: `i-0abc…`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -72,6 +75,9 @@ pub struct Instance {
     pub stack: String,
     /// The value of the tag `Node`, as written.
     pub node_tag: Option<String>,
+    /// All its tags, those two included.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
     /// What it is doing.
     pub state: InstanceState,
     /// Its address inside the VPC.
@@ -415,6 +421,8 @@ pub struct Stack {
     pub name: StackName,
     /// Its machines, by number. Empty where the region has none.
     pub nodes: Vec<Node>,
+    /// The tags that any of its machines carries: key and value.
+    pub tags: BTreeSet<(Box<str>, Box<str>)>,
     /// What its context says.
     pub context: Reading<ContextFacts>,
 }

@@ -18,6 +18,7 @@ pub mod fleet;
 pub mod json;
 pub mod launch;
 pub mod library;
+pub mod limit;
 pub mod minion_config;
 pub mod name;
 pub mod old_keys;

@@ -29,6 +29,8 @@ pub struct RunRecord {
     pub last: Timestamp,
     /// Whether it came to its own end.
     pub ended: bool,
+    /// Whether the operator has stopped it at once.
+    pub stopped: bool,
     /// What was to be worked on, in order.
     pub lanes: Vec<LaneNames>,
     /// Every stack of which anything was recorded, and every one that was to be worked on.
@@ -115,6 +117,7 @@ impl RunRecord {
             began: first.at,
             last: first.at,
             ended: false,
+            stopped: false,
             stacks: planned.collect(),
             lanes: lanes.clone(),
             warnings: Vec::new(),
@@ -154,6 +157,7 @@ impl RunRecord {
                     (stack.outcome, stack.reason) = (Some(*outcome), reasons.get(name).cloned());
                 }
             }
+            Event::RunStopped { .. } => self.stopped = true,
             Event::Warning { message } => self.warnings.push(message.clone()),
             Event::RunStarted { .. } | Event::StateBegun { .. } | Event::Paced { .. } | Event::OldKeysRemoved { .. } => {}
         }
@@ -171,7 +175,7 @@ impl RunRecord {
     pub fn standing(&self, holder: Option<&Owner>, newest: bool) -> RunStanding {
         match holder {
             _ if self.ended => RunStanding::Ended,
-            Some(owner) if newest && owner.since <= self.began => RunStanding::GoingOn,
+            Some(owner) if newest && !self.stopped && owner.since <= self.began => RunStanding::GoingOn,
             _ => RunStanding::CutShort,
         }
     }

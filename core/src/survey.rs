@@ -197,6 +197,8 @@ fn assembled(sources: &Sources<'_>, instances: Vec<Instance>, contexts: Vec<Stac
     }
     fleet.unnamed = unnamed.into_iter().collect();
     for (name, instances) in grouped {
+        let tags = instances.iter().flat_map(|instance| &instance.tags).map(|(key, value)| (key.as_str().into(), value.as_str().into()));
+        let tags = tags.collect();
         let nodes = numbered(instances)
             .into_iter()
             .map(|(number, instance)| {
@@ -226,7 +228,7 @@ fn assembled(sources: &Sources<'_>, instances: Vec<Instance>, contexts: Vec<Stac
                 }
             })
             .collect();
-        fleet.stacks.insert(name.clone(), Stack { name, nodes, context: Reading::NotAsked });
+        fleet.stacks.insert(name.clone(), Stack { name, nodes, tags, context: Reading::NotAsked });
     }
     fleet
 }

@@ -101,6 +101,7 @@ impl contract::inventory::Bench for SimulatedAccount {
             minion: None,
             fault: None,
             stopped: None,
+            tags: Default::default(),
         };
         self.world.machines.put(&id.to_string(), machine).unwrap();
         id

@@ -62,8 +62,7 @@ pub async fn run(stack: &StackName, task: BuildVarsTask, ports: &Ports, session:
         BuildVarsTask::Valid => Ok(valid(stack, &nodes, ports, session).await),
         BuildVarsTask::Refresh | BuildVarsTask::Fix => {
             let held = Held::take(&ports.stores, session).await?;
-            let ended = rewrite(stack, &nodes, task, ports, session).await;
-            held.release(session, ended).await
+            held.during(session.screen.clone(), rewrite(stack, &nodes, task, ports, session)).await
         }
     }
 }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     exit::{Code, Exit},
+    interrupt::Interruptions,
     request::{Download, Upload},
     wiring::Ports,
 };
@@ -53,10 +54,11 @@ pub async fn download(wanted: &Download, ports: &Ports, session: &Session) -> Re
         }
         answer => answer.map_err(|error| advised(error, wanted.user))?,
     };
+    let mut interruptions = Interruptions::listen();
     let bytes = tokio::select! {
         fetched = fetched(&host, &wanted.path, first, &file, ports) => fetched?,
         // What is half written goes with it.
-        _ = tokio::signal::ctrl_c() => return Err(Exit::new(Code::Interrupted, "interrupted; nothing was written here")),
+        () = interruptions.next() => return Err(Exit::new(Code::Interrupted, "interrupted; nothing was written here")),
     };
     session.screen.result(|| format!("{}\n", file.display()), &view(Some(&file), bytes));
     session.screen.note(&format!("{bytes} bytes from {}:{}", host.node, wanted.path));
@@ -137,12 +139,14 @@ pub async fn upload(wanted: &Upload, ports: &Ports, session: &Session) -> Result
     let host = wanted.which.one(ports, session).await?;
     let existing = if wanted.overwrite { Existing::IsReplaced } else { Existing::Stays };
     let held = Held::take(&ports.stores, session).await?;
-    let placed = ports.shell.place(&host, &path, &content, existing).await.map(|()| Code::Done).map_err(|error| {
-        let taken = error.kind == PortErrorKind::Conflict;
-        let exit = unchanged(advised(error, wanted.user));
-        if taken { exit.line("overwrite=yes replaces it") } else { exit }
-    });
-    let code = held.release(session, placed).await?;
+    let place = async {
+        ports.shell.place(&host, &path, &content, existing).await.map(|()| Code::Done).map_err(|error| {
+            let taken = error.kind == PortErrorKind::Conflict;
+            let exit = unchanged(advised(error, wanted.user));
+            if taken { exit.line("overwrite=yes replaces it") } else { exit }
+        })
+    };
+    let code = held.during(session.screen.clone(), place).await?;
     let bytes = content.len() as u64;
     let view = FileView { node: host.node.to_string(), path: &path, file: Some(wanted.file.display().to_string()), bytes, missing: false };
     session.screen.result(|| format!("{}:{path}\n", host.node), &view);

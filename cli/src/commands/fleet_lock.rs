@@ -3,7 +3,9 @@
 use super::Session;
 use crate::{
     exit::{Code, Exit},
+    interrupt::Interruptions,
     operator,
+    screen::Screen,
     wiring::Stores,
 };
 use bldr_core::{
@@ -12,7 +14,7 @@ use bldr_core::{
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The lock, held until [`Held::release`].
+/// The lock, held until the end of [`Held::during`].
 pub struct Held(Arc<Gate>);
 
 /// What this process holds of the fleet's lock, if it does: a run goes on only while that is so.
@@ -59,14 +61,22 @@ impl Held {
         Ok(Self(gate))
     }
 
-    /// Gives it back, and hands on how the work that it was held for ended. A lock that cannot be given back is told, and
+    /// Does the work it is held for, gives it back, and hands on how the work ended. A lock that cannot be given back is told, and
     /// changes nothing about that.
-    pub async fn release(self, session: &Session, ended: Result<Code, Exit>) -> Result<Code, Exit> {
+    ///
+    /// # Errors
+    /// Those of the work; and that the operator has interrupted it, unless the work itself hears of that.
+    pub async fn during(self, screen: Screen, work: impl Future<Output = Result<Code, Exit>>) -> Result<Code, Exit> {
+        let mut interruptions = Interruptions::listen();
+        let ended = tokio::select! {
+            ended = work => ended,
+            () = interruptions.next() => Err(Exit::new(Code::Interrupted, "interrupted; run the same again to go on: what is done is left alone")),
+        };
         let guard = self.0.guard().take();
         if let Some(guard) = guard
-            && let Err(error) = guard.release().await
+            && let Err(error) = interruptions.last(guard.release()).await
         {
-            session.screen.note(&format!("warning: the lock was not given back: {error}"));
+            screen.note(&format!("warning: the lock was not given back: {error}"));
         }
         ended
     }

@@ -49,8 +49,7 @@ pub async fn run(wanted: &Keys, ports: &Ports, session: &mut Session) -> Result<
         KeysTask::List | KeysTask::Orphans => list(&master, &host, wanted.task == KeysTask::Orphans, ports, session).await,
         KeysTask::Restore(what) => {
             let held = Held::take(&ports.stores, session).await?;
-            let ended = restore(&master, &host, what, ports, session).await;
-            held.release(session, ended).await
+            held.during(session.screen.clone(), restore(&master, &host, what, ports, session)).await
         }
     }
 }

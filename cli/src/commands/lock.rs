@@ -119,7 +119,7 @@ async fn broken(reason: &str, stores: &Stores, session: &mut Session) -> Result<
             "{}. If that process still works, it begins nothing more from its next step on, which may be in the middle of a stack.",
             told(&holding, stores.clock.now())
         );
-        session.terminal.type_out(&holding.owner.who, &what)?;
+        session.terminal.type_out(&holding.owner.who, &what).await?;
     }
     let unchanged = |error| Exit::from(error).line("nothing was changed");
     let by = owner(&*stores.clock, session);

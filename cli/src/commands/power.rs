@@ -45,12 +45,11 @@ pub async fn switch(wanted: &Switch, ports: &Ports, session: &mut Session) -> Re
             let master = &wanted.which.stack;
             let them = if minions == 1 { "the context of 1 stack names".into() } else { format!("the contexts of {minions} stacks name") };
             let unread = if unread == 0 { String::new() } else { format!(", and {unread} cannot be read") };
-            session.terminal.confirm(&format!("{them} {master} as their master{unread}. Stop it?"))?;
+            session.terminal.confirm(&format!("{them} {master} as their master{unread}. Stop it?")).await?;
         }
     }
     let held = Held::take(&ports.stores, session).await?;
-    let ended = Ok(switched(wanted, &nodes, ports, session).await);
-    held.release(session, ended).await
+    held.during(session.screen.clone(), async { Ok(switched(wanted, &nodes, ports, session).await) }).await
 }
 
 /// How many stacks' contexts name this master, and how many cannot be read.

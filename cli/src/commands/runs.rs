@@ -2,12 +2,11 @@
 
 use super::{
     Session,
-    watched::{code_of, watched},
+    watched::{Work, code_of, watched},
 };
 use crate::{
     args::{self, Invocation},
     exit::{Code, Exit},
-    interrupt::Work,
     meant,
     request::{Request, RunTask},
     screen::{
@@ -235,7 +234,8 @@ fn standing(run: &Read) -> String {
             let done = if outcomes.is_empty() { String::new() } else { format!("{}, ", totals(&outcomes)) };
             let doubtful = run.record.open_steps().count();
             let doubtful = if doubtful == 0 { String::new() } else { format!(", {} doubtful", counted(doubtful, "step")) };
-            format!("cut short: {done}{left} unfinished{doubtful}")
+            let how = if run.record.stopped { "stopped at once" } else { "cut short" };
+            format!("{how}: {done}{left} unfinished{doubtful}")
         }
     }
 }
@@ -325,7 +325,7 @@ async fn watch(wanted: &str, stores: &Stores, session: &Session) -> Result<Code,
             stores.clock.sleep(LOOK).await;
         }
     };
-    let run: Read = watched(Work::Another, session, followed).await?;
+    let run: Read = watched(Work::Another, stores, session, followed).await??;
     match run.standing {
         RunStanding::Ended => {
             let outcomes = run.record.stacks.iter().filter_map(|(name, stack)| Some((name.clone(), stack.outcome?))).collect();

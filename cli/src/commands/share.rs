@@ -41,8 +41,7 @@ pub async fn share(request: &Share, ports: &Ports, session: &mut Session) -> Res
     let asked = new_master(&fleet, &request.master, request.address.as_ref(), &*ports.masters).await;
     let master = refused_or(asked, &fleet)?;
     let held = Held::take(&ports.stores, session).await?;
-    let ended = written(&master.stack, &master.address, request.commit, ports, session).await;
-    held.release(session, ended).await
+    held.during(session.screen.clone(), written(&master.stack, &master.address, request.commit, ports, session)).await
 }
 
 async fn written(master: &StackName, address: &MasterAddress, commit: bool, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
@@ -69,7 +68,7 @@ async fn written(master: &StackName, address: &MasterAddress, commit: bool, port
     if session.screen.format() == Format::Text {
         session.screen.text(&view.files.iter().map(|file| file.diff.as_str()).collect::<String>());
     }
-    session.terminal.confirm("Write that?")?;
+    session.terminal.confirm("Write that?").await?;
     for (done, proposal) in proposals.iter().enumerate() {
         ports.stores.shared.share(proposal).await.map_err(|error| match done {
             0 => Exit::from(error).line("nothing was changed"),

@@ -19,6 +19,7 @@ use bldr_core::{
     address::HostAddress,
     error::{PortError, PortErrorKind, PortResult},
     fleet::{Ec2Id, Host, Instance, InstanceState, Timestamp},
+    name::StackName,
     ports::Clock,
 };
 use serde::{Deserialize, Serialize};
@@ -156,6 +157,9 @@ pub struct Machine {
     pub stack: String,
     /// The tag `Node`.
     pub node_tag: Option<String>,
+    /// Tags that somebody else has given it.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
     /// What it does.
     pub state: InstanceState,
     /// Its private address.
@@ -179,11 +183,26 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// Those that bldr and builder give what they make, and the others.
+    fn all_tags(&self) -> BTreeMap<String, String> {
+        let (stack, number) = (self.stack.parse::<StackName>().ok(), self.node_tag.as_ref());
+        let own = [
+            ("Cluster", Some(self.stack.clone())),
+            ("Project", stack.as_ref().map(|stack| stack.project().to_string())),
+            ("Environment", stack.as_ref().map(|stack| stack.instance_str().to_owned())),
+            ("Node", number.cloned()),
+            ("Name", number.map(|number| format!("{}--{number}", self.stack))),
+        ];
+        let own = own.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        self.tags.clone().into_iter().chain(own).collect()
+    }
+
     fn instance(&self) -> Instance {
         Instance {
             id: self.id.clone(),
             stack: self.stack.clone(),
             node_tag: self.node_tag.clone(),
+            tags: self.all_tags(),
             state: self.state,
             private: self.private.clone(),
             public: self.public.clone(),
