@@ -10,13 +10,12 @@ use crate::{
     address::MasterAddress,
     error::{PortError, PortErrorKind},
     event::{Action, Outcome},
-    fleet::{Host, Node, NodeFiles, PublicKey},
+    fleet::{Evidence, Host, Node, NodeFiles, PublicKey},
     minion_config,
     name::StackName,
     old_keys,
     plan::{Step, Unproven},
     ports::Revision,
-    survey,
 };
 use std::{collections::HashMap, time::Duration};
 
@@ -27,6 +26,12 @@ struct Rewritten {
     revision: Revision,
 }
 
+/// What a node said just before anything was changed on it.
+struct Before {
+    files: NodeFiles,
+    evidence: Evidence,
+}
+
 /// One stack on its way.
 pub(super) struct StackRun<'a> {
     execution: &'a Execution<'a>,
@@ -35,7 +40,7 @@ pub(super) struct StackRun<'a> {
     /// A node that was started has a new address.
     hosts: HashMap<u64, Host>,
     /// What each node said just before anything was changed.
-    before: HashMap<u64, NodeFiles>,
+    before: HashMap<u64, Before>,
     rewritten: Option<Rewritten>,
     /// The nodes that were switched, or may have been.
     switched: Vec<u64>,
@@ -164,7 +169,7 @@ impl<'a> StackRun<'a> {
 
     /// The master a node had before its switch, as far as it can be told: its address and its key.
     fn old_master(&self, number: u64) -> Option<(MasterAddress, PublicKey)> {
-        let files = self.before.get(&number)?;
+        let files = &self.before.get(&number)?.files;
         let (config, key) = match &files.unconfirmed {
             // A run before this one has switched it already: this is what it was before that.
             Some(kept) => (&kept.minion_config, &kept.trusted_key),
@@ -175,17 +180,16 @@ impl<'a> StackRun<'a> {
 
     /// Where the context has to point again when a run before this one has rewritten it: where an unconfirmed switch puts back to.
     fn old_address(&self) -> Option<MasterAddress> {
-        let unconfirmed = self.switched.iter().filter(|number| self.before.get(number).is_some_and(|files| files.unconfirmed.is_some()));
+        let unconfirmed = self.switched.iter().filter(|number| self.before.get(number).is_some_and(|before| before.evidence.unconfirmed));
         let mut addresses = unconfirmed.filter_map(|number| Some(self.old_master(*number)?.0));
         addresses.next().filter(|address| *address != self.execution.plan.address)
     }
 
     fn note_moved(&self, node: Option<u64>) {
-        let Some(files) = node.and_then(|number| self.before.get(&number)) else { return };
-        let evidence = survey::evidence(files);
+        let Some(Before { evidence, .. }) = node.and_then(|number| self.before.get(&number)) else { return };
         let mut moved = self.execution.moved.lock().unwrap_or_else(PoisonError::into_inner);
-        moved.minions.extend(old_keys::identity(&evidence));
-        moved.left.extend(evidence.configured.filter(|address| **address != *self.execution.plan.address.as_str()));
+        moved.minions.extend(old_keys::identity(evidence));
+        moved.left.extend(evidence.configured.clone().filter(|address| **address != *self.execution.plan.address.as_str()));
     }
 
     fn patience(&self) -> Duration {

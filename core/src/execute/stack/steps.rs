@@ -1,6 +1,6 @@
 //! What does each step do? One effect through the ports, and what came of it.
 
-use super::{Rewritten, StackRun};
+use super::{Before, Rewritten, StackRun};
 use crate::execute::{
     joining::{Asked, Joining},
     telling::{Done, Stepped},
@@ -78,12 +78,12 @@ impl StackRun<'_> {
             let why = why.strip_prefix(&format!("{}: ", host.node)).map_or(why.clone(), Into::into);
             PortError::new(PortErrorKind::Refused, subject(), why)
         })?;
-        self.before.insert(number, files);
+        self.before.insert(number, Before { files, evidence });
         Ok(Change::NotNeeded.into())
     }
 
     fn identity(&self, number: u64, host: &Host) -> PortResult<(String, PublicKey)> {
-        let files = self.before.get(&number);
+        let files = self.before.get(&number).map(|before| &before.files);
         let found = files.and_then(|files| Some((files.minion_id.clone()?, PublicKey::from_pem(files.minion_key.as_deref()?)?)));
         found.ok_or_else(|| PortError::new(PortErrorKind::NotFound, host.node.to_string(), "there is no minion key on it"))
     }
@@ -145,7 +145,7 @@ impl StackRun<'_> {
         let document = execution.ports.contexts.load(self.stack).await?;
         let malformed = |problem: String| PortError::new(PortErrorKind::Malformed, host.node.to_string(), problem);
         let context = Context::parse(&document.text).map_err(|error| malformed(error.to_string()))?;
-        let old = self.before.get(&number).and_then(|files| files.build_vars.as_deref());
+        let old = self.before.get(&number).and_then(|before| before.files.build_vars.as_deref());
         let build_vars = BuildVars::brought_up_to_date(old, &context, &host.node).map_err(|error| malformed(error.to_string()))?;
         let to = Repointing {
             address: execution.plan.address.clone(),
@@ -161,7 +161,7 @@ impl StackRun<'_> {
             answer
         };
         let change = execution.telling.patiently(ask).await?;
-        let pending = heard.into_inner() || self.before.get(&number).is_none_or(|files| files.unconfirmed.is_some());
+        let pending = heard.into_inner() || self.before.get(&number).is_none_or(|before| before.evidence.unconfirmed);
         if change == Change::NotNeeded && !pending {
             // It was there before: nothing of it is this run's to put back.
             self.switched.retain(|switched| *switched != number);
