@@ -212,3 +212,35 @@ fn a_second_ctrl_c_stops_here_and_now_and_is_recorded() {
     assert_eq!(bldr.run("run.resume:last").code, 3, "it asks whether it may, and nobody is there");
     assert_eq!(bldr.run("run.resume:last --yes").code, 0);
 }
+
+#[test]
+fn a_run_is_a_page_that_needs_nothing_else_and_says_what_was_done_and_what_was_not() {
+    let bldr = Bldr::new();
+    bldr.write("fleet.yaml", "masters:\n  master-server--a: {private-ip: 10.0.0.10}\n  master-server--b: {private-ip: 10.0.0.20}\nstacks:\n  harbor--ci: {fault: highstate-fails}\n  harbor--prod:\n  quill--ci:\n");
+    assert_eq!(bldr.run("sandbox.create:fleet.yaml").code, 0);
+    assert_eq!(bldr.run(&format!("{ALL},allow_unshared=yes")).code, 1);
+    let told = bldr.ask("run.report:last,page.html").object();
+    assert_eq!((&told["file"], &told["outcomes"]["harbor--prod"]), (&json!("page.html"), &json!("held")));
+    let steps = told["steps"].as_array().unwrap();
+    assert!(steps.iter().any(|step| step["stack"] == "quill--ci" && step["action"] == "prove" && step["failed"].is_null()), "{told}");
+    assert!(steps.iter().any(|step| step["stack"] == "harbor--ci" && step["failed"].is_string()), "{told}");
+
+    let page = bldr.read("page.html");
+    assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"));
+    for outside in ["http://", "https://", "src=", "<link", "@import", "<script"] {
+        assert!(!page.contains(outside), "it asks for something else: {outside}");
+    }
+    for said in [
+        "harbor--ci",
+        "quill--ci",
+        "the highstate did not succeed",
+        "harbor--ci failed, and it comes earlier in its project",
+        "To be looked at",
+    ] {
+        assert!(page.contains(said), "{said}");
+    }
+    let again = bldr.ask("run.report:last").object();
+    assert_eq!(bldr.read(again["file"].as_str().unwrap()), page, "the same run is the same page, in a folder under its name");
+    let nowhere = bldr.run("run.report:last,missing/page.html");
+    assert!(nowhere.code == 1 && nowhere.err.contains("missing/page.html cannot be written"), "{nowhere:?}");
+}

@@ -18,6 +18,7 @@ use crate::{
     wiring::Stores,
 };
 use bldr_core::{
+    address::MasterAddress,
     event::{Outcome, RunId},
     execute::RunReport,
     fleet::Timestamp,
@@ -44,7 +45,13 @@ struct RunsView<'a> {
 struct RunView<'a> {
     run: &'a RunId,
     standing: RunStanding,
+    /// Whether it was cut short by its operator.
+    stopped: bool,
     command: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    master: Option<&'a StackName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<&'a MasterAddress>,
     began: String,
     last: String,
     millis: u64,
@@ -54,6 +61,10 @@ struct RunView<'a> {
     steps: Vec<StepView<'a>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     reasons: BTreeMap<&'a StackName, &'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    was: BTreeMap<&'a StackName, &'a MasterAddress>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -278,7 +289,10 @@ impl<'a> RunView<'a> {
         Self {
             run: &record.id,
             standing: run.standing,
+            stopped: record.stopped,
             command: &record.command,
+            master: record.master.as_ref(),
+            address: record.address.as_ref(),
             began: rfc3339(record.began),
             last: rfc3339(record.last),
             millis: millis(record.began, record.last),
@@ -286,14 +300,17 @@ impl<'a> RunView<'a> {
             doubtful: if run.standing == RunStanding::CutShort { record.open_steps().map(step).collect() } else { Vec::new() },
             steps: steps.flat_map(|(name, stack)| stack.steps.iter().map(move |step| (name, step))).map(step).collect(),
             reasons: record.stacks.iter().filter_map(|(name, stack)| Some((name, stack.reason.as_deref()?))).collect(),
+            was: record.stacks.iter().filter_map(|(name, stack)| Some((name, stack.was.as_ref()?))).collect(),
+            warnings: &record.warnings,
         }
     }
 }
 
 #[derive(Serialize)]
 struct ReportView<'a> {
-    run: &'a RunId,
     file: String,
+    #[serde(flatten)]
+    run: RunView<'a>,
 }
 
 /// Writes its page, whole or not at all.
@@ -305,7 +322,7 @@ fn report(run: &Read, to: &Path, session: &Session) -> Result<Code, Exit> {
     new.write_all(page(&run.record, run.standing).as_bytes()).and_then(|()| new.as_file().sync_all()).map_err(cannot)?;
     new.persist(&file).map_err(|error| cannot(error.error))?;
     let shown = file.display().to_string();
-    session.screen.result(|| format!("{shown}\n"), &ReportView { run: &run.record.id, file: shown.clone() });
+    session.screen.result(|| format!("{shown}\n"), &ReportView { file: shown.clone(), run: RunView::of(run, |_| true) });
     Ok(Code::Done)
 }
 
