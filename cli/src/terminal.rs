@@ -80,9 +80,21 @@ impl Terminal {
             let answer = line(&mut asker, &prompt);
             (asker, answer)
         });
+        let left = Left;
         let (asker, answer) = asked.await.ok()?;
+        std::mem::forget(left);
         self.asker = Some(asker);
         Some(answer.unwrap_or_default())
+    }
+}
+
+/// Ends the line of a question that nobody waits for any more.
+struct Left;
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        // Where stderr is gone there is no line to end.
+        let _ = writeln!(io::stderr());
     }
 }
 
