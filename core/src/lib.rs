@@ -21,6 +21,7 @@ pub mod library;
 pub mod minion_config;
 pub mod name;
 pub mod old_keys;
+pub mod originals;
 pub mod orphans;
 mod overtaken;
 pub mod pace;
