@@ -58,8 +58,13 @@ async fn where_the_bucket_keeps_versions_a_context_costs_a_read_and_a_write() {
         contexts.save(&harbor(), &format!("{{\"a\": {n}}}"), &Expected::Revision(read.revision)).await.unwrap();
         assert_eq!(asked.since().await, [1, 1, 0, 0]);
     }
-    assert_eq!(bench.moto.asked_of_s3("GET:").await.unwrap() - versioning, 5, "whether it keeps versions is asked once");
-    assert_eq!(contexts.history(&harbor()).await.unwrap().len(), 5);
+    let stale = Expected::Revision(contexts.load(&harbor()).await.unwrap().revision);
+    bench.moto.s3("PUT", &format!("/{}/{}/harbor--ci.json", place.bucket, place.prefix), "{}").await.unwrap();
+    asked.since().await;
+    contexts.save(&harbor(), "{\"a\": 5}", &stale).await.unwrap_err();
+    assert_eq!(asked.since().await, [2, 1, 0, 0], "who is refused looks whether it was themselves, and who it was");
+    assert_eq!(bench.moto.asked_of_s3("GET:").await.unwrap() - versioning, 8, "whether it keeps versions is asked once");
+    assert_eq!(contexts.history(&harbor()).await.unwrap().len(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
