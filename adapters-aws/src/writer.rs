@@ -63,6 +63,11 @@ impl Writer {
         Some(self.epoch.load(Ordering::SeqCst)).filter(|epoch| *epoch > 0)
     }
 
+    /// Whether somebody took the lock after us who wrote under this epoch.
+    pub(crate) fn is_older_than(&self, epoch: Option<u64>) -> bool {
+        self.epoch().zip(epoch).is_some_and(|(ours, theirs)| ours < theirs)
+    }
+
     /// From here on under this epoch; 0 under none.
     pub(crate) fn begin(&self, epoch: u64) {
         self.epoch.store(epoch, Ordering::SeqCst);
@@ -96,8 +101,12 @@ impl Written {
                 .get(Writer::AT)
                 .and_then(|at| at.parse::<jiff::Timestamp>().ok())
                 .map_or(modified, |at| Timestamp(at.as_millisecond())),
-            epoch: notes.get(Writer::EPOCH).and_then(|epoch| epoch.parse().ok()),
+            epoch: Self::epoch_of(notes),
         }
+    }
+
+    pub(crate) fn epoch_of(notes: &Notes) -> Option<u64> {
+        notes.get(Writer::EPOCH).and_then(|epoch| epoch.parse().ok())
     }
 }
 

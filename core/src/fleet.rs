@@ -4,6 +4,7 @@ use crate::{
     address::{HostAddress, MasterAddress},
     error::{PortError, PortErrorKind},
     name::{NodeName, StackName},
+    originals::Originals,
     salt_version::SaltVersion,
 };
 use serde::{Deserialize, Serialize};
@@ -398,7 +399,7 @@ impl Node {
     }
 }
 
-/// What a context says that a plan needs. The context itself stays in its store.
+/// What a context says that a plan needs. Of the context itself only those are kept that are to be rewritten ([`Originals`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContextFacts {
     /// It has EC2 and takes orders from a master.
@@ -446,7 +447,7 @@ impl Stack {
 }
 
 /// Everything a plan is made from.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Fleet {
     /// The region that was surveyed.
     pub region: String,
@@ -458,6 +459,8 @@ pub struct Fleet {
     pub unnamed: Vec<(String, String)>,
     /// What the running masters that were asked say of themselves.
     pub standings: BTreeMap<StackName, Reading<Standing>>,
+    /// The contexts that name another master than the one the fleet was surveyed for.
+    pub originals: Originals,
 }
 
 impl Fleet {

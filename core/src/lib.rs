@@ -22,6 +22,7 @@ pub mod limit;
 pub mod minion_config;
 pub mod name;
 pub mod old_keys;
+pub mod originals;
 pub mod orphans;
 mod overtaken;
 pub mod pace;

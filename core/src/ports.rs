@@ -564,6 +564,10 @@ pub struct Record {
     pub event: Event,
 }
 
+/// How far a record was read. Opaque: only the journal that gave it knows what it counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Position(pub u64);
+
 /// The record of every run: written to its end, never changed.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
@@ -571,7 +575,12 @@ pub trait Journal: Send + Sync {
     /// Adds a record; once this returns it survives a power cut.
     async fn append(&self, run: &RunId, record: &Record) -> PortResult<()>;
     /// A run's records in order. A last line that was cut off by a crash is left out; a damaged line before it is `Malformed`.
-    async fn read(&self, run: &RunId) -> PortResult<Vec<Record>>;
+    async fn read(&self, run: &RunId) -> PortResult<Vec<Record>> {
+        Ok(self.read_on(run, Position::default()).await?.0)
+    }
+    /// Those that came after this position, which is the beginning by default, and how far that is. Costs only what is new, however long
+    /// the record: whoever watches a run asks every second.
+    async fn read_on(&self, run: &RunId, from: Position) -> PortResult<(Vec<Record>, Position)>;
     /// All runs, oldest first.
     async fn runs(&self) -> PortResult<Vec<RunId>>;
     /// Keeps what a node's highstate printed, for the operator alone; says where, as they would look it up. Another

@@ -108,7 +108,7 @@ impl RunRecord {
         let (first, rest) = records.split_first()?;
         let Event::RunStarted { command, master, address, lanes, allow_unshared, .. } = &first.event else { return None };
         let planned = lanes.iter().flat_map(|lane| &lane.stacks).map(|stack| (stack.clone(), StackRecord::default()));
-        let mut run = Self {
+        let run = Self {
             id: id.clone(),
             command: command.clone(),
             master: master.clone(),
@@ -122,11 +122,16 @@ impl RunRecord {
             lanes: lanes.clone(),
             warnings: Vec::new(),
         };
-        rest.iter().for_each(|record| run.hear(record));
-        Some(run)
+        Some(rest.iter().fold(run, Self::heard))
     }
 
-    /// One record more.
+    /// The same with one record more, which came after all of it.
+    #[must_use]
+    pub fn heard(mut self, record: &Record) -> Self {
+        self.hear(record);
+        self
+    }
+
     fn hear(&mut self, record: &Record) {
         self.last = record.at;
         match &record.event {

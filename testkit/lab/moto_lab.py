@@ -8,7 +8,8 @@ moment a machine is started, stopped or terminated, before whoever asked for it 
 
 After {"id": 3, "launches": SUBNET} machines are launched: {"launched": ID, "private": ADDRESS, ...} is said of each before whoever
 ordered it has an answer, and it is "pending" until {"id": 4, "up": ID, "console": TEXT} or {"id": 4, "failed": ID, "why": TEXT}.
-Orders whose token begins with "lab-" are the lab's own, and as ever. Ends when stdin does.
+Orders whose token begins with "lab-" are the lab's own, and as ever. The reply to {"id": 5, "asked": URL} is what moto_server.py has
+counted so far. Ends when stdin does.
 """
 
 import ipaddress
@@ -20,6 +21,7 @@ import runpy
 import sys
 import threading
 import types
+import urllib.request
 
 # What moto_server.py sets, too late here: moto reads it when it is imported.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
@@ -199,6 +201,10 @@ def answer_calls():
     clients = {}
     for line in calls:
         call = json.loads(line)
+        if "asked" in call:
+            with urllib.request.urlopen(call["asked"] + "/bldr/asked") as counts:
+                say({"id": call["id"], "reply": counts.read().decode()})
+            continue
         if take(call):
             say({"id": call["id"], "reply": None})
             continue

@@ -1,7 +1,7 @@
 """Where are EC2 and S3 in the tests? moto on a free loopback port, made truer to AWS where bldr would notice.
 
-The first line on stdout is the port. GET /bldr/asked counts the API calls, one `ACTION NUMBER` a line. Ends when stdin does,
-so that it never outlives the test that started it, however that test ends.
+The first line on stdout is the port. GET /bldr/asked counts the API calls, one `ACTION NUMBER` a line; those to S3 are called
+`s3:METHOD:FOLDER`. Ends when stdin does, so that it never outlives the test that started it, however that test ends.
 """
 
 import copy
@@ -12,6 +12,7 @@ import re
 import sys
 import threading
 from io import BytesIO
+from urllib.parse import parse_qs
 
 # moto knows 1,300 images and looks through all of them for every instance; it takes any image id without them, too.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
@@ -106,6 +107,16 @@ SecurityGroupBackend.delete_security_group = delete_security_group
 writing = threading.Lock()
 
 asked = {}
+
+
+# What is asked of S3, and about what is in which folder.
+def to_s3(environ):
+    query = parse_qs(environ["QUERY_STRING"])
+    method = "LIST" if "list-type" in query else environ["REQUEST_METHOD"]
+    key = query.get("prefix", [environ["PATH_INFO"].lstrip("/").partition("/")[2]])[0]
+    return f"s3:{method}:{key.rpartition('/')[0]}"
+
+
 backend = DomainDispatcherApplication(create_backend_app)
 
 
@@ -120,10 +131,9 @@ def counted(environ, start_response):
         # EC2 may give less on a page than was asked for, and so does this: moto takes seconds for a page of a thousand.
         body = re.sub(rb"MaxResults=\d{3,}", b"MaxResults=100", body)
     environ["CONTENT_LENGTH"] = str(len(body))
-    for pair in body.split(b"&"):
-        if pair.startswith(b"Action="):
-            action = pair[7:].decode()
-            asked[action] = asked.get(action, 0) + 1
+    for action in [to_s3(environ)] if is_s3 else re.findall(rb"(?:^|&)Action=(\w+)", body):
+        action = action if is_s3 else action.decode()
+        asked[action] = asked.get(action, 0) + 1
     environ["wsgi.input"] = BytesIO(body)
     if not is_s3:
         return backend(environ, start_response)

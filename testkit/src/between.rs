@@ -7,13 +7,17 @@ use bldr_core::{
     doctor::Workplace,
     error::PortResult,
     event::RunId,
+    execute::{self, Ports, Run, RunReport},
     fleet::{Ec2Id, HeldKey, HeldKeys, Host, Instance, NodeFiles, Outlook, PublicKey, Standing},
-    name::{NodeName, StackName},
-    pace::Strain,
+    name::{NameError, NodeName, StackName},
+    pace::{Pacing, Strain},
+    plan::{self, Scope},
     ports::{
-        Change, ContextStore, Document, Expected, Fence, Highstate, HighstateMode, Inventory, Journal, Masters, Minions, Power, Proof,
-        Record, Replaced, Repointing, Revision, Sleeper, Sleepers, States,
+        Change, ContextStore, Document, Expected, Fence, Highstate, HighstateMode, Inventory, Journal, Masters, Minions, Position, Power,
+        Proof, Record, Replaced, Repointing, Revision, SharedAddress, Sleeper, Sleepers, States,
     },
+    soundness,
+    survey::{self, AddressPolicy, Depth, Sources},
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -50,6 +54,46 @@ pub struct Interposed<'a, I> {
     pub world: &'a World,
     /// Who is in front of it.
     pub between: I,
+}
+
+impl<I: Between> Interposed<'_, I> {
+    /// One whole run through these ports that moves all of it to a master, from looking at the world to its end.
+    ///
+    /// # Errors
+    /// What keeps it from being begun, in words.
+    pub async fn remaster_all(&self, master: &str, id: &RunId) -> Result<RunReport, String> {
+        let addresses = AddressPolicy::default();
+        let sources =
+            Sources { inventory: self, contexts: self, minions: self, masters: self, sleepers: self, addresses: &addresses, jobs: 8 };
+        let mut fleet = survey::list(&sources).await.map_err(|error| error.to_string())?;
+        let master = master.parse().map_err(|error: NameError| error.to_string())?;
+        let master = survey::new_master(&fleet, &master, None, self).await.map_err(|error| error.to_string())?;
+        survey::deepen(&mut fleet, &sources, Some(&master.address), |_| Depth::Nodes).await;
+        let projects = self.world.projects.projects().await.map_err(|error| error.to_string())?;
+        let plan = plan::plan(&fleet, &projects, &World::request(&master, Scope::Fleet));
+        soundness::check(&plan, &fleet).map_err(|error| error.to_string())?;
+        let run = Run {
+            id: id.clone(),
+            cloud: "world".into(),
+            command: "a test".into(),
+            allow_unshared: false,
+            master,
+            pacing: Pacing::jobs(4),
+            addresses,
+        };
+        let ports = Ports {
+            contexts: self,
+            minions: self,
+            masters: self,
+            power: self,
+            sleepers: self,
+            fence: self,
+            journal: self,
+            operator: &self.world.operator,
+            clock: self.world.clock.as_ref(),
+        };
+        Ok(execute::execute(&plan, &fleet, &run, &ports).await)
+    }
 }
 
 #[async_trait]
@@ -164,8 +208,8 @@ impl<I: Between> Journal for Interposed<'_, I> {
     async fn append(&self, run: &RunId, record: &Record) -> PortResult<()> {
         self.between.through(Call::Journal, self.world.journal.append(run, record)).await
     }
-    async fn read(&self, run: &RunId) -> PortResult<Vec<Record>> {
-        self.world.journal.read(run).await
+    async fn read_on(&self, run: &RunId, from: Position) -> PortResult<(Vec<Record>, Position)> {
+        self.world.journal.read_on(run, from).await
     }
     async fn runs(&self) -> PortResult<Vec<RunId>> {
         self.world.journal.runs().await

@@ -130,6 +130,16 @@ impl Moto {
         Ok(lines.find(|(name, _)| *name == action).and_then(|(_, n)| n.parse().ok()).unwrap_or(0))
     }
 
+    /// How often S3 has been asked what begins so, by anybody: `asked_of_s3("PUT:bldr/runs/")`, a folder and those in it.
+    ///
+    /// # Errors
+    /// moto is gone.
+    pub async fn asked_of_s3(&self, question: &str) -> Result<usize, Error> {
+        let counts = self.exchange("GET /bldr/asked HTTP/1.0\r\n\r\n").await?;
+        let lines = counts.lines().filter_map(|line| line.strip_prefix("s3:")?.rsplit_once(' '));
+        Ok(lines.filter(|(name, _)| name.starts_with(question)).filter_map(|(_, n)| n.parse::<usize>().ok()).sum())
+    }
+
     /// The headers of an object: `head("/bucket/key")`.
     ///
     /// # Errors

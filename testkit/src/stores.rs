@@ -8,8 +8,8 @@ use bldr_core::{
     json,
     name::{NodeName, StackName},
     ports::{
-        Begun, Change, Clock, ContextStore, Document, Expected, Journal, KeyPairs, KeySmith, Launches, PrivateKey, Proposal, Record,
-        Replaced, Revision, SharedAddress, Sleeper, Sleepers, Versioned,
+        Begun, Change, Clock, ContextStore, Document, Expected, Journal, KeyPairs, KeySmith, Launches, Position, PrivateKey, Proposal,
+        Record, Replaced, Revision, SharedAddress, Sleeper, Sleepers, Versioned,
     },
     project::Projects,
     ssh_key::SshPublicKey,
@@ -152,8 +152,11 @@ impl Journal for MemoryJournal {
         locked(&self.runs).entry(run.clone()).or_default().push(record.clone());
         Ok(())
     }
-    async fn read(&self, run: &RunId) -> PortResult<Vec<Record>> {
-        locked(&self.runs).get(run).cloned().ok_or_else(|| PortError::new(PortErrorKind::NotFound, run.to_string(), "there is no such run"))
+    async fn read_on(&self, run: &RunId, from: Position) -> PortResult<(Vec<Record>, Position)> {
+        let runs = locked(&self.runs);
+        let records = runs.get(run).ok_or_else(|| PortError::new(PortErrorKind::NotFound, run.to_string(), "there is no such run"))?;
+        let new = records.get(usize::try_from(from.0).unwrap_or(usize::MAX)..).unwrap_or_default();
+        Ok((new.to_vec(), Position(records.len() as u64)))
     }
     async fn runs(&self) -> PortResult<Vec<RunId>> {
         Ok(locked(&self.runs).keys().cloned().collect())

@@ -29,7 +29,13 @@ async fn made(contexts: &S3Contexts, text: &str) -> Revision {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_who_comes_too_late_is_told_who_was_first_and_when() {
-    let (bench, place) = (Bench::new().await, BucketPlace::new(Bench::BUCKET, "contexts"));
+    for bench in [Bench::new().await, Bench::versioned().await] {
+        who_comes_too_late(&bench).await;
+    }
+}
+
+async fn who_comes_too_late(bench: &Bench) {
+    let place = BucketPlace::new(Bench::BUCKET, "contexts");
     let (ada, bob) = (bench.s3("ada").await.contexts(&place), bench.s3("Zo\u{eb}").await.contexts(&place));
     let read = made(&ada, "{\"a\": 1}").await;
     bob.save(&harbor(), "{\"a\": 2}", &Expected::Revision(read.clone())).await.unwrap();
@@ -102,7 +108,13 @@ async fn a_history_of_copies_goes_on_where_the_bucket_begins_to_keep_versions() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_lost_the_lock_writes_nothing_that_its_new_holder_has_written() {
-    let (bench, place) = (Bench::new().await, BucketPlace::new(Bench::BUCKET, "contexts"));
+    for bench in [Bench::new().await, Bench::versioned().await] {
+        who_has_lost_the_lock(&bench).await;
+    }
+}
+
+async fn who_has_lost_the_lock(bench: &Bench) {
+    let place = BucketPlace::new(Bench::BUCKET, "contexts");
     let (ada, bob) = (bench.s3("ada").await, bench.s3("bob").await);
     let beside = place.beside("bldr");
     let lost = ada.lock(&beside).acquire(&owner("ada")).await.unwrap();
@@ -180,14 +192,20 @@ async fn a_holder_who_was_not_heard_of_for_long_may_be_taken_it_from() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_whose_answer_is_lost_is_known_for_our_own() {
-    let bench = Bench::new().await;
+    for bench in [Bench::new().await, Bench::versioned().await] {
+        whose_answer_is_lost(&bench).await;
+    }
+}
+
+async fn whose_answer_is_lost(bench: &Bench) {
     let lossy = Lossy::before(&bench.moto.endpoint).await;
     let (s3, place) = (s3(&lossy.endpoint, "ada").await, bench.place());
     let contexts = s3.contexts(&place);
     lossy.loses_the_answers_to(1);
     let first = made(&contexts, "one").await;
     lossy.loses_the_answers_to(1);
-    contexts.save(&harbor(), "two", &Expected::Revision(first)).await.unwrap();
+    let second = contexts.save(&harbor(), "two", &Expected::Revision(first)).await.unwrap();
+    assert_eq!(contexts.load(&harbor()).await.unwrap().revision, second);
     lossy.loses_the_answers_to(1);
     let guard = s3.lock(&place.beside("bldr")).acquire(&owner("ada")).await.unwrap();
     lossy.loses_the_answers_to(1);

@@ -23,7 +23,7 @@ use bldr_core::{
     execute::RunReport,
     fleet::Timestamp,
     name::StackName,
-    ports::Operator,
+    ports::{Operator, Owner, Position, Record},
     record::{RunRecord, RunStanding, StackRecord, StepEnd, StepRecord},
 };
 use serde::Serialize;
@@ -100,8 +100,9 @@ async fn list(all: bool, stores: &Stores, session: &Session) -> Result<Code, Exi
     let runs = stores.journal.runs().await?;
     let older = if all { 0 } else { runs.len().saturating_sub(NEWEST) };
     let mut read_runs = Vec::new();
+    let holder = holder(stores).await?;
     for run in &runs[older..] {
-        match one(run, &runs, stores).await {
+        match one(run, &runs, holder.as_ref(), stores).await {
             Ok(run) => read_runs.push(run),
             Err(exit) => session.screen.note(&format!("warning: {}", exit.message)),
         }
@@ -146,15 +147,22 @@ async fn found(wanted: &str, stores: &Stores) -> Result<(RunId, Vec<RunId>), Exi
 /// Reads the run that is meant.
 pub(super) async fn read(wanted: &str, stores: &Stores) -> Result<Read, Exit> {
     let (run, runs) = found(wanted, stores).await?;
-    one(&run, &runs, stores).await
+    one(&run, &runs, holder(stores).await?.as_ref(), stores).await
 }
 
-async fn one(run: &RunId, runs: &[RunId], stores: &Stores) -> Result<Read, Exit> {
-    let records = stores.journal.read(run).await?;
-    let record = RunRecord::of(run, &records).ok_or_else(|| Exit::refused(format!("run {run}: its record has no beginning")))?;
-    let holder = stores.lock.owner().await?.map(|holding| holding.owner);
-    let standing = record.standing(holder.as_ref(), runs.last() == Some(run));
+/// Who holds the lock. Asked before a run is read: whoever gives it back has recorded the end of theirs.
+async fn holder(stores: &Stores) -> Result<Option<Owner>, Exit> {
+    Ok(stores.lock.owner().await?.map(|holding| holding.owner))
+}
+
+async fn one(run: &RunId, runs: &[RunId], holder: Option<&Owner>, stores: &Stores) -> Result<Read, Exit> {
+    let record = begun(run, &stores.journal.read(run).await?)?;
+    let standing = record.standing(holder, runs.last() == Some(run));
     Ok(Read { record, standing })
+}
+
+fn begun(run: &RunId, records: &[Record]) -> Result<RunRecord, Exit> {
+    RunRecord::of(run, records).ok_or_else(|| Exit::refused(format!("run {run}: its record has no beginning")))
 }
 
 fn show(run: &Read, stack: Option<&StackName>, session: &Session) -> Result<Code, Exit> {
@@ -326,19 +334,26 @@ fn report(run: &Read, to: &Path, session: &Session) -> Result<Code, Exit> {
     Ok(Code::Done)
 }
 
-/// Shows a run as who began it sees it, until it ends.
+/// Shows a run as who began it sees it, until it ends. Each look asks for who holds the lock, and for what is new.
 async fn watch(wanted: &str, stores: &Stores, session: &Session) -> Result<Code, Exit> {
-    let (id, _) = found(wanted, stores).await?;
+    let (id, runs) = found(wanted, stores).await?;
+    let newest = runs.last() == Some(&id);
     let followed = async |operator: &dyn Operator| {
-        let mut told = 0;
+        let (mut position, mut seen) = (Position::default(), None);
         loop {
-            let records = stores.journal.read(&id).await?;
-            records[told.min(records.len())..].iter().for_each(|record| operator.notify(record));
-            told = told.max(records.len());
-            let run = read(&id.0, stores).await?;
-            if run.standing != RunStanding::GoingOn || operator.interrupted() {
-                return Ok::<_, Exit>(run);
+            let holder = holder(stores).await?;
+            let (new, next) = stores.journal.read_on(&id, position).await?;
+            position = next;
+            new.iter().for_each(|record| operator.notify(record));
+            let record = match seen.take() {
+                None => begun(&id, &new)?,
+                Some(seen) => new.iter().fold(seen, RunRecord::heard),
+            };
+            let standing = record.standing(holder.as_ref(), newest);
+            if standing != RunStanding::GoingOn || operator.interrupted() {
+                return Ok::<_, Exit>(Read { record, standing });
             }
+            seen = Some(record);
             stores.clock.sleep(LOOK).await;
         }
     };

@@ -14,7 +14,7 @@ use futures::{
 };
 use serde_json::{Value, json};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs,
     path::{Path, PathBuf},
     process::Stdio,
@@ -168,6 +168,17 @@ impl Ec2 {
             join_all(switched).await;
         }
         Ok(reply)
+    }
+
+    /// How often each action has been called so far, by anybody; those of S3 are called `s3:METHOD:FOLDER`.
+    ///
+    /// # Errors
+    /// When moto has ended.
+    pub async fn asked(&self) -> LabResult<BTreeMap<String, usize>> {
+        let counts = self.line.ask(json!({"asked": self.endpoint})).await?;
+        let counts = counts.map_err(|said| LabError::Ec2 { operation: "asked".into(), said })?;
+        let lines = counts.as_str().unwrap_or_default().lines().filter_map(|line| line.rsplit_once(' '));
+        Ok(lines.filter_map(|(action, n)| Some((action.to_owned(), n.parse().ok()?))).collect())
     }
 
     /// From now on that machine does what its switch says.

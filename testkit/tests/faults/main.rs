@@ -9,14 +9,10 @@ mod struck;
 use bldr_core::{
     context::Context,
     event::{Outcome, RunId},
-    execute::{self, Ports, Run, RunReport},
     fleet::{ContextFacts, InstanceState},
     name::{NodeName, StackName},
-    pace::Pacing,
-    plan::{self, Scope},
-    ports::{ContextStore, Journal, SharedAddress},
+    ports::{ContextStore, Journal},
     record::RunRecord,
-    survey::{self, AddressPolicy, Depth, Sources},
 };
 use bldr_testkit::{between::Interposed, machines::path, spec::FleetSpec, world::World};
 use futures::future::{Either, select};
@@ -34,41 +30,6 @@ fn world() -> World {
         .with("harbor--prod", |stack| stack.nodes = Some(2))
         .with("lantern--demo", |stack| stack.state = InstanceState::Stopped);
     World::new(&spec).unwrap()
-}
-
-/// One whole run through these ports, from looking at the world to its end.
-async fn run(struck: &Interposed<'_, Struck<'_>>, id: &RunId) -> Result<RunReport, String> {
-    let addresses = AddressPolicy::default();
-    let sources =
-        Sources { inventory: struck, contexts: struck, minions: struck, masters: struck, sleepers: struck, addresses: &addresses, jobs: 8 };
-    let mut fleet = survey::list(&sources).await.map_err(|error| error.to_string())?;
-    let master = survey::new_master(&fleet, &NEW.parse().unwrap(), None, struck).await.map_err(|error| error.to_string())?;
-    survey::deepen(&mut fleet, &sources, Some(&master.address), |_| Depth::Nodes).await;
-    let projects = struck.world.projects.projects().await.unwrap();
-    let plan = plan::plan(&fleet, &projects, &World::request(&master, Scope::Fleet));
-    bldr_core::soundness::check(&plan, &fleet).unwrap();
-    let run = Run {
-        id: id.clone(),
-        cloud: "world".into(),
-        command: "a test".into(),
-        allow_unshared: false,
-        master,
-        pacing: Pacing::jobs(4),
-        addresses,
-    };
-    let world = struck.world;
-    let ports = Ports {
-        contexts: struck,
-        minions: struck,
-        masters: struck,
-        power: struck,
-        sleepers: struck,
-        fence: struck,
-        journal: struck,
-        operator: &world.operator,
-        clock: world.clock.as_ref(),
-    };
-    Ok(execute::execute(&plan, &fleet, &run, &ports).await)
 }
 
 /// The master that a node's context names.
@@ -90,7 +51,7 @@ fn after(fault: Fault, at: usize) -> (bool, usize) {
             (world.contexts.text(&BROKEN.parse().unwrap()).unwrap(), world.machines.file("harbor--prod--1", path::BUILD_VARS));
         let struck = Interposed { world: &world, between: Struck::new(&world, fault, at) };
         let id = RunId("run-001".into());
-        let report = match select(pin!(run(&struck, &id)), pin!(struck.between.killed())).await {
+        let report = match select(pin!(struck.remaster_all(NEW, &id)), pin!(struck.between.killed())).await {
             Either::Left((report, _)) => Some(report),
             Either::Right(_) => None,
         };
@@ -134,7 +95,7 @@ fn after(fault: Fault, at: usize) -> (bool, usize) {
             assert!(recorded || report.unrecorded.is_some(), "{told}: it ended, and the record does not say so");
         }
         let calm = Interposed { world: &world, between: Struck::new(&world, fault, usize::MAX) };
-        let again = run(&calm, &RunId("run-002".into())).await.unwrap();
+        let again = calm.remaster_all(NEW, &RunId("run-002".into())).await.unwrap();
         assert!(again.outcomes.values().all(|outcome| outcome.is_success()), "{told}: {:?}\n{report:?}", again.reasons);
         for node in NODES {
             assert_eq!(named(&world, node), B, "{told}: {node}");

@@ -22,7 +22,6 @@ use std::{collections::HashMap, time::Duration};
 /// How a stack was before its context was rewritten.
 struct Rewritten {
     before: String,
-    written: String,
     revision: Revision,
 }
 
@@ -42,6 +41,8 @@ pub(super) struct StackRun<'a> {
     /// What each node said just before anything was changed.
     before: HashMap<u64, Before>,
     rewritten: Option<Rewritten>,
+    /// The context as it is stored, once this run has written or read it: the build vars of all nodes are made from the same.
+    context: Option<String>,
     /// The nodes that were switched, or may have been.
     switched: Vec<u64>,
     /// Nodes that were started for this, by this run or by one before it; those that are to be stopped again are, however it
@@ -61,6 +62,7 @@ impl<'a> StackRun<'a> {
             hosts: nodes.iter().filter_map(|n| Some((n.name.number(), n.host()?))).collect(),
             before: HashMap::new(),
             rewritten: None,
+            context: None,
             switched: Vec::new(),
             started: nodes.iter().filter(|n| n.woken).map(|n| n.name.number()).collect(),
             confirmed: false,
@@ -205,7 +207,7 @@ impl<'a> StackRun<'a> {
     async fn taken(&mut self, step: Step, sleeps_again: bool) -> Stepped {
         let Some(number) = step.node else {
             return match step.action {
-                Action::RewriteContext => Ok(self.rewrite_context().await?.into()),
+                Action::RewriteContext => self.rewrite_context().await,
                 _ => Ok(self.restore_context().await?.into()),
             };
         };
