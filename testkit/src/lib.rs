@@ -6,6 +6,7 @@ pub mod clock;
 #[allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 pub mod contract;
 pub mod disk;
+pub mod disturbance;
 #[cfg(feature = "lab")]
 pub mod lab;
 pub mod lock;
