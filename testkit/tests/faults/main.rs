@@ -145,14 +145,18 @@ fn after(fault: Fault, at: usize) -> (bool, usize) {
             // Nothing is recorded of a machine that EC2 did not show.
             let known = fault != Fault::HalfAFleet
                 || recorded.is_some_and(|stack| stack.steps.iter().flat_map(|step| &step.node).any(|of| of.to_string() == node));
-            match recorded.and_then(|stack| stack.outcome).filter(|_| known) {
-                Some(Outcome::Remastered) => {
-                    assert_eq!(is.trusts.as_deref(), Some("master-server--b--1"), "{told}: {node} is not where it is recorded to be");
-                }
-                Some(Outcome::RolledBack) => {
-                    assert_eq!(is.trusts.as_deref(), Some("master-server--a--1"), "{told}: {node} is not where it is recorded to be");
-                }
-                _ => {}
+            let recorded = match recorded.and_then(|stack| stack.outcome).filter(|_| known) {
+                Some(Outcome::Remastered) => Some(("master-server--b--1", B)),
+                Some(Outcome::RolledBack) => Some(("master-server--a--1", A)),
+                _ => None,
+            };
+            if let Some((trusted, address)) = recorded {
+                assert_eq!(is.trusts.as_deref(), Some(trusted), "{told}: {node} is not where it is recorded to be");
+                // What was broken by hand was mended by hand.
+                assert!(
+                    named(&world, node) == address || fault == Fault::ContextBroken,
+                    "{told}: the context of {node} is not where it is recorded to be\n{report:?}"
+                );
             }
         }
         if let Some(Ok(report)) = &report {
