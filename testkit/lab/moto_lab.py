@@ -8,8 +8,8 @@ moment a machine is started, stopped or terminated, before whoever asked for it 
 
 After {"id": 3, "launches": SUBNET} machines are launched: {"launched": ID, "private": ADDRESS, ...} is said of each before whoever
 ordered it has an answer, and it is "pending" until {"id": 4, "up": ID, "console": TEXT} or {"id": 4, "failed": ID, "why": TEXT}.
-Orders whose token begins with "lab-" are the lab's own, and as ever. The reply to {"id": 5, "asked": URL} is what moto_server.py has
-counted so far. Ends when stdin does.
+Orders whose token begins with "lab-" are the lab's own, and as ever. {"id": 5, "endpoint": URL, "own": [METHOD, PATH, BODY]} asks
+moto_server.py for what is not AWS's. Ends when stdin does.
 """
 
 import ipaddress
@@ -197,19 +197,24 @@ def take(call):
     return True
 
 
+def own(endpoint, method, path, body):
+    asked = urllib.request.Request(f"{endpoint}/bldr/{path}", data=body.encode() or None, method=method)
+    with urllib.request.urlopen(asked) as answer:
+        return answer.read().decode()
+
+
 def answer_calls():
     clients = {}
     for line in calls:
         call = json.loads(line)
-        if "asked" in call:
-            with urllib.request.urlopen(call["asked"] + "/bldr/asked") as counts:
-                say({"id": call["id"], "reply": counts.read().decode()})
-            continue
         if take(call):
             say({"id": call["id"], "reply": None})
             continue
-        service, endpoint = call["service"], call["endpoint"]
         try:
+            if "own" in call:
+                say({"id": call["id"], "reply": own(call["endpoint"], *call["own"])})
+                continue
+            service, endpoint = call["service"], call["endpoint"]
             if service not in clients:
                 clients[service] = boto3.client(service, endpoint_url=endpoint)
             reply = getattr(clients[service], call["operation"])(**call["arguments"])

@@ -46,6 +46,11 @@ pub trait Between: Send + Sync {
         call: Call<'_>,
         work: impl Future<Output = PortResult<T>> + Send,
     ) -> impl Future<Output = PortResult<T>> + Send;
+
+    /// What of EC2's list of machines is to be seen: all of it, where nothing else is said.
+    fn seen(&self, instances: Vec<Instance>) -> Vec<Instance> {
+        instances
+    }
 }
 
 /// A world with somebody in front of it.
@@ -72,6 +77,9 @@ impl<I: Between> Interposed<'_, I> {
         let projects = self.world.projects.projects().await.map_err(|error| error.to_string())?;
         let plan = plan::plan(&fleet, &projects, &World::request(&master, Scope::Fleet));
         soundness::check(&plan, &fleet).map_err(|error| error.to_string())?;
+        if let Some(stack) = plan.unshared.first() {
+            return Err(format!("the team has not been told of the new address for {stack}"));
+        }
         let run = Run {
             id: id.clone(),
             cloud: "world".into(),
@@ -102,7 +110,7 @@ impl<I: Between> Inventory for Interposed<'_, I> {
         Inventory::region(&self.world.machines)
     }
     async fn instances(&self) -> PortResult<Vec<Instance>> {
-        self.between.through(Call::Ec2, self.world.machines.instances()).await
+        Ok(self.between.seen(self.between.through(Call::Ec2, self.world.machines.instances()).await?))
     }
 }
 

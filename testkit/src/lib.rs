@@ -6,6 +6,8 @@ pub mod clock;
 #[allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 pub mod contract;
 pub mod disk;
+pub mod disturbance;
+pub mod journal;
 #[cfg(feature = "lab")]
 pub mod lab;
 pub mod lock;

@@ -1,15 +1,14 @@
-//! Where do contexts, key pairs, journal, memories and project files live in a test? In memory, under the rules of the real ones.
+//! Where do contexts, key pairs, memories and project files live in a test? In memory, under the rules of the real ones.
 
 use async_trait::async_trait;
 use bldr_core::{
     address::MasterAddress,
     error::{PortError, PortErrorKind, PortResult},
-    event::RunId,
     json,
     name::{NodeName, StackName},
     ports::{
-        Begun, Change, Clock, ContextStore, Document, Expected, Journal, KeyPairs, KeySmith, Launches, Position, PrivateKey, Proposal,
-        Record, Replaced, Revision, SharedAddress, Sleeper, Sleepers, Versioned,
+        Begun, Change, Clock, ContextStore, Document, Expected, KeyPairs, KeySmith, Launches, PrivateKey, Proposal, Replaced, Revision,
+        SharedAddress, Sleeper, Sleepers, Versioned,
     },
     project::Projects,
     ssh_key::SshPublicKey,
@@ -124,48 +123,6 @@ impl ContextStore for MemoryContexts {
         found
             .map(|s| s.text.clone())
             .ok_or_else(|| PortError::new(PortErrorKind::NotFound, stack.as_str(), format!("its history has no revision {}", revision.0)))
-    }
-}
-
-/// A journal in memory.
-#[derive(Default)]
-pub struct MemoryJournal {
-    runs: Mutex<BTreeMap<RunId, Vec<Record>>>,
-    full: Mutex<Option<usize>>,
-    outputs: Mutex<BTreeMap<String, String>>,
-}
-
-impl MemoryJournal {
-    /// Takes this many more records and then fails, as a full disk does.
-    pub fn fills_up_after(&self, records: usize) {
-        *locked(&self.full) = Some(records);
-    }
-}
-
-#[async_trait]
-impl Journal for MemoryJournal {
-    async fn append(&self, run: &RunId, record: &Record) -> PortResult<()> {
-        if let Some(left) = &mut *locked(&self.full) {
-            let more = left.checked_sub(1);
-            *left = more.ok_or_else(|| PortError::new(PortErrorKind::Refused, run.to_string(), "no space left on the simulated disk"))?;
-        }
-        locked(&self.runs).entry(run.clone()).or_default().push(record.clone());
-        Ok(())
-    }
-    async fn read_on(&self, run: &RunId, from: Position) -> PortResult<(Vec<Record>, Position)> {
-        let runs = locked(&self.runs);
-        let records = runs.get(run).ok_or_else(|| PortError::new(PortErrorKind::NotFound, run.to_string(), "there is no such run"))?;
-        let new = records.get(usize::try_from(from.0).unwrap_or(usize::MAX)..).unwrap_or_default();
-        Ok((new.to_vec(), Position(records.len() as u64)))
-    }
-    async fn runs(&self) -> PortResult<Vec<RunId>> {
-        Ok(locked(&self.runs).keys().cloned().collect())
-    }
-    async fn keep_output(&self, run: &RunId, node: &NodeName, output: &str) -> PortResult<String> {
-        let mut outputs = locked(&self.outputs);
-        let name = format!("{run}/{node}.{}", outputs.len() + 1);
-        outputs.insert(name.clone(), output.to_owned());
-        Ok(name)
     }
 }
 

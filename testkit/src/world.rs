@@ -3,11 +3,12 @@
 use crate::{
     clock::ManualClock,
     disk::MemoryDisk,
+    journal::MemoryJournal,
     lock::{FallingFence, MemoryLock},
     machines::{Machines, path},
     salt,
     spec::{self, FleetSpec},
-    stores::{MemoryContexts, MemoryJournal, MemoryProjects, MemorySleepers},
+    stores::{MemoryContexts, MemoryProjects, MemorySleepers},
 };
 use async_trait::async_trait;
 use bldr_core::{

@@ -18,11 +18,12 @@ use bldr_testkit::{
         minions::HighstateEnd,
         trust::{Folder, Side},
     },
+    journal::MemoryJournal,
     lock::MemoryLock,
     machines::{FAILING_STATE, Fault, KeyPair, Machine, SecurityGroup, path},
     salt,
     spec::FleetSpec,
-    stores::{MemoryContexts, MemoryJournal, MemoryKeyPairs, MemoryLaunches, MemoryProjects, MemorySleepers},
+    stores::{MemoryContexts, MemoryKeyPairs, MemoryLaunches, MemoryProjects, MemorySleepers},
     world::World,
 };
 use std::{

@@ -126,15 +126,17 @@ impl<'a> StackRun<'a> {
         }
     }
 
-    /// Puts everything back, and asks whether the old master is obeyed again.
+    /// Puts everything back, and asks whether the old master is obeyed again. A stack is rolled back where all of it is: one whose context names
+    /// the new master still is half way.
     async fn reverted(&mut self, reason: String) -> (Outcome, String) {
         let switched = self.switched.clone();
         let mut trouble = self.each(Action::Revert, switched.iter().rev()).await;
         let stuck = !trouble.is_empty();
-        if self.rewritten.is_some() || self.old_address().is_some() {
-            trouble.extend(self.step(Step { action: Action::RestoreContext, node: None }, false).await.err().map(|trouble| trouble.reason));
-        }
+        let restores = self.rewritten.is_some() || self.old_address().is_some();
+        let restored = if restores { self.step(Step { action: Action::RestoreContext, node: None }, false).await } else { Ok(()) };
+        let unrestored = restored.err().map(|trouble| trouble.reason);
         if stuck {
+            trouble.extend(unrestored);
             let patience = self.patience().as_secs();
             return (
                 Outcome::Failed,
@@ -142,6 +144,13 @@ impl<'a> StackRun<'a> {
             );
         }
         trouble.extend(self.each(Action::ProveOld, switched.iter()).await);
+        if let Some(why) = unrestored {
+            let nodes = if switched.is_empty() { "no node was switched" } else { "its nodes are put back" };
+            let but = if trouble.is_empty() { String::new() } else { format!(", but {}", trouble.join("; ")) };
+            let problem =
+                format!("{nodes}{but}; its context could not be put back and may name {} still: {why}", self.execution.plan.address);
+            return (Outcome::Failed, format!("{reason}; {problem}; run the same again"));
+        }
         let how = if !trouble.is_empty() {
             format!("put back as it was, but {}", trouble.join("; "))
         } else if !switched.is_empty() && switched.iter().all(|number| self.old_master(*number).is_some()) {
