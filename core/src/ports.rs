@@ -669,6 +669,24 @@ pub struct Owner {
     pub since: Timestamp,
 }
 
+/// Which holding of which lock something is done under. Whatever is changed hears of it, and does not listen any more to who held the
+/// same lock before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenure {
+    /// The lock, by what was drawn when it was first made: letters and digits. Another bucket's is another, and so is one that was
+    /// removed and made anew.
+    pub lock: String,
+    /// The number of the holding.
+    pub epoch: u64,
+}
+
+impl Tenure {
+    /// Whether that one began after this one; of two locks nobody can tell.
+    pub fn is_before(&self, other: &Self) -> bool {
+        self.lock == other.lock && self.epoch < other.epoch
+    }
+}
+
 /// Who holds a lock, and what is known of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holding {
@@ -718,8 +736,8 @@ pub trait Lock: Send + Sync {
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait LockGuard: Send + Sync {
-    /// The number of this holding: greater than that of every one before it. `None` where the lock goes with its holder's process.
-    fn epoch(&self) -> Option<u64>;
+    /// Which holding this is; its number is greater than that of every one before it. `None` where the lock goes with its holder's process.
+    fn tenure(&self) -> Option<Tenure>;
     /// Whether it is held still. Asks nobody, so it may be asked before every step. `Conflict` where somebody has taken it, or where
     /// it could not be kept up for so long that somebody may have.
     fn standing(&self) -> PortResult<()>;
@@ -732,6 +750,11 @@ pub trait LockGuard: Send + Sync {
 pub trait Fence: Send + Sync {
     /// That the run may go on. Asks nobody. `Conflict` where its lock was lost.
     fn standing(&self) -> PortResult<()>;
+    /// Which holding of the lock this is, where there are several: whoever changes a machine tells it. A machine does not listen to one
+    /// that began before the latest it has heard of (`Conflict`, and nothing changed).
+    fn tenure(&self) -> Option<Tenure>;
+    /// Hears that somebody who took the lock later was met: from now on it does not stand.
+    fn overtaken(&self, by: &str);
 }
 
 /// The person watching, or the program in their place.

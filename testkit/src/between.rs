@@ -13,10 +13,12 @@ use bldr_core::{
     pace::{Pacing, Strain},
     plan::{self, Scope},
     ports::{
-        Change, ContextStore, Document, Expected, Fence, Highstate, HighstateMode, Inventory, Journal, Masters, Minions, Position, Power,
-        Proof, Record, Replaced, Repointing, Revision, SharedAddress, Sleeper, Sleepers, States,
+        Change, ContextStore, Document, Enlistment, Expected, Fence, Highstate, HighstateMode, Installation, Inventory, Journal, Library,
+        Masters, Minions, Position, Power, Proof, Record, Refreshed, Replaced, Repointing, Revision, Setup, SharedAddress, Sleeper,
+        Sleepers, States, Tenure,
     },
     soundness,
+    ssh_key::SshPublicKey,
     survey::{self, AddressPolicy, Depth, Sources},
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -46,6 +48,10 @@ pub trait Between: Send + Sync {
         call: Call<'_>,
         work: impl Future<Output = PortResult<T>> + Send,
     ) -> impl Future<Output = PortResult<T>> + Send;
+    /// What stands for whoever acts; the world's own, where nothing else does.
+    fn fence(&self) -> Option<&dyn Fence> {
+        None
+    }
 }
 
 /// A world with somebody in front of it.
@@ -232,8 +238,36 @@ impl<I: Between> Sleepers for Interposed<'_, I> {
     }
 }
 
+#[async_trait]
+impl<I: Between> Setup for Interposed<'_, I> {
+    async fn first_start(&self, host: &Host, within: Duration) -> PortResult<()> {
+        self.between.through(Call::Machine(host, "first_start"), self.world.machines.first_start(host, within)).await
+    }
+    async fn install(&self, host: &Host, wanted: &Installation) -> PortResult<Change> {
+        self.between.through(Call::Machine(host, "install"), self.world.machines.install(host, wanted)).await
+    }
+    async fn identity(&self, host: &Host) -> PortResult<PublicKey> {
+        self.between.through(Call::Machine(host, "identity"), self.world.machines.identity(host)).await
+    }
+    async fn enlist(&self, host: &Host, to: &Enlistment) -> PortResult<Change> {
+        self.between.through(Call::Machine(host, "enlist"), self.world.machines.enlist(host, to)).await
+    }
+    async fn deploy_key(&self, host: &Host) -> PortResult<SshPublicKey> {
+        self.between.through(Call::Machine(host, "deploy_key"), self.world.machines.deploy_key(host)).await
+    }
+    async fn refresh(&self, host: &Host, library: &Library) -> PortResult<Refreshed> {
+        self.between.through(Call::Machine(host, "refresh"), self.world.machines.refresh(host, library)).await
+    }
+}
+
 impl<I: Between> Fence for Interposed<'_, I> {
     fn standing(&self) -> PortResult<()> {
-        self.world.fence.standing()
+        self.between.fence().unwrap_or(&self.world.fence).standing()
+    }
+    fn tenure(&self) -> Option<Tenure> {
+        self.between.fence().unwrap_or(&self.world.fence).tenure()
+    }
+    fn overtaken(&self, by: &str) {
+        self.between.fence().unwrap_or(&self.world.fence).overtaken(by);
     }
 }
