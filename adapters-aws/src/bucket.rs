@@ -26,7 +26,7 @@ pub(crate) struct Bucket {
 /// After each of these pauses, in milliseconds, a write is tried once more that others were in the way of.
 const PAUSES: [u64; 5] = [50, 100, 200, 400, 800];
 
-/// What is kept beside an object: who wrote it, when, under which epoch of the lock, and which write it was.
+/// What is kept beside an object: who wrote it, when, under which holding of the lock, and which write it was.
 pub(crate) type Notes = HashMap<String, String>;
 
 /// An object as it was read.

@@ -12,14 +12,14 @@ use async_trait::async_trait;
 use bldr_core::{
     error::{PortError, PortErrorKind, PortResult},
     name::StackName,
-    ports::{ContextStore, Document, Expected, Replaced, Revision},
+    ports::{ContextStore, Document, Expected, Replaced, Revision, Tenure},
 };
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 /// The contexts of all stacks in a folder of a bucket, one object each. Objects that are not called after a stack are left alone.
 ///
-/// A revision is the object's ETag, and the epoch of the lock under which it was written: so a save has nothing to ask before it writes.
+/// A revision is the object's ETag, and the holding of the lock under which it was written: so a save has nothing to ask before it writes.
 /// What is replaced is kept by the bucket where its versioning is on, and beside the contexts where it is not; to be copied it has to be
 /// read first.
 #[derive(Clone)]
@@ -85,21 +85,21 @@ impl S3Contexts {
 /// What a revision says.
 struct Seen<'a> {
     etag: &'a str,
-    epoch: Option<u64>,
+    tenure: Option<Tenure>,
 }
 
-/// Between an ETag and an epoch. No ETag has it.
-const UNDER: char = '@';
-
 impl<'a> Seen<'a> {
+    /// `ETAG`, or `ETAG@EPOCH@LOCK`.
     fn at(Revision(revision): &'a Revision) -> Self {
-        let (etag, epoch) = revision.split_once(UNDER).unwrap_or((revision, ""));
-        Self { etag, epoch: epoch.parse().ok() }
+        let (etag, under) = revision.split_once('@').unwrap_or((revision, ""));
+        let tenure = under.split_once('@').and_then(|(epoch, lock)| Some(Tenure { lock: lock.into(), epoch: epoch.parse().ok()? }));
+        Self { etag, tenure }
     }
 }
 
 fn revision(etag: &str, notes: &Notes) -> Revision {
-    Revision(Written::epoch_of(notes).map_or_else(|| etag.to_owned(), |epoch| format!("{etag}{UNDER}{epoch}")))
+    let under = |Tenure { lock, epoch }| format!("{etag}@{epoch}@{lock}");
+    Revision(Written::tenure_of(notes).map_or_else(|| etag.to_owned(), under))
 }
 
 #[async_trait]
@@ -126,7 +126,7 @@ impl ContextStore for S3Contexts {
         let mut notes = self.shelf.writer.notes();
         let versioned = self.versioned().await?;
         // Otherwise S3 itself says whether it is still there, when it is replaced.
-        if !versioned || self.shelf.writer.is_older_than(expected.and_then(|seen| seen.epoch)) {
+        if !versioned || self.shelf.writer.is_before(expected.and_then(|seen| seen.tenure.as_ref())) {
             let stored = self.stored(stack).await?;
             self.ours(stack, expected, stored.as_ref())?;
             if !versioned {

@@ -44,6 +44,9 @@ impl Default for Rhythm {
 /// What the object says.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct State {
+    /// Tells this lock from every other; drawn when it is first taken.
+    #[serde(default)]
+    id: Option<String>,
     /// How often the lock was taken or broken.
     epoch: u64,
     holder: Option<Holder>,
@@ -64,6 +67,11 @@ impl State {
     fn holding(&self) -> Option<Holding> {
         let holder = self.holder.as_ref()?;
         Some(Holding { owner: holder.owner.clone(), epoch: Some(self.epoch), heard: Some(holder.heard) })
+    }
+
+    /// Its id, where it has one: it travels in headers, and in what is sent to machines.
+    fn id(&self) -> Option<String> {
+        self.id.clone().filter(|id| !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric()))
     }
 
     fn is_held_by(&self, nonce: &str) -> bool {
@@ -177,7 +185,8 @@ impl Lock for S3Lock {
                 return Err(self.held_by(holder));
             }
             let holder = Holder { owner: owner.clone(), nonce: nonce.clone(), heard: self.now() };
-            let taken = State { epoch: state.epoch + 1, holder: Some(holder), broken: state.broken };
+            let id = state.id().unwrap_or_else(|| self.shelf.writer.nonce());
+            let taken = State { id: Some(id), epoch: state.epoch + 1, holder: Some(holder), broken: state.broken };
             match self.moved(etag.as_deref(), &taken).await {
                 Ok(Some(etag)) => return Ok(Box::new(Held::begin(self.clone(), taken, nonce, etag, begun))),
                 Ok(None) => {}
@@ -197,7 +206,7 @@ impl Lock for S3Lock {
             let Seen { state, etag } = self.seen().await?;
             let Some(held) = state.holding() else { return Ok(None) };
             let breaking = Breaking { by: by.clone(), reason: reason.to_owned(), held: held.clone() };
-            let broken = State { epoch: state.epoch + 1, holder: None, broken: Some(breaking) };
+            let broken = State { epoch: state.epoch + 1, holder: None, broken: Some(breaking), ..state };
             if self.moved(etag.as_deref(), &broken).await?.is_some() {
                 return Ok(Some(held));
             }

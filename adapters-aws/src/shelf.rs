@@ -117,7 +117,7 @@ impl Shelf {
     /// That nobody has written it who took the lock after us: we do not hold it any more then, whatever we believe.
     pub(crate) fn fenced(&self, subject: &str, stored: &Object) -> PortResult<()> {
         let written = Written::of(&stored.notes, stored.modified);
-        if !self.writer.is_older_than(written.epoch) {
+        if !self.writer.is_before(written.tenure.as_ref()) {
             return Ok(());
         }
         let problem = format!("somebody has taken the lock since this run did, and has written it ({written})");

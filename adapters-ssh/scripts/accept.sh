@@ -5,7 +5,7 @@
 # Output: bldr-answer / change made | change none / bldr-end
 # Exit:   0; 64 the id is no file name; 65 the key came in short; 67 another key is held under that id, or this one was rejected, said on standard
 #         error. Nothing was changed then.
-# Needs:  salt-settings.sh placing.sh held-keys.sh
+# Needs:  placing.sh fence.sh salt-settings.sh held-keys.sh
 # shellcheck disable=SC2154 # some are set by what stands in front
 
 id=$1

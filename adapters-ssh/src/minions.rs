@@ -13,7 +13,7 @@ use bldr_core::{
     address::MasterAddress,
     error::PortResult,
     fleet::{Host, NodeFiles, Outlook, PublicKey},
-    ports::{Change, Heard, Highstate, HighstateMode, Minions, Proof, Repointing, States},
+    ports::{Change, Fence, Heard, Highstate, HighstateMode, Minions, Proof, Repointing, States},
 };
 use std::time::Duration;
 
@@ -147,8 +147,14 @@ async fn heard(
         }
         output.hear(heard)
     };
-    let status = pool.listen(host, &script.command(&route, arguments), stdin, limit, &mut ear).await?;
-    script.answer(&Output { status, ..output }, &route)
+    let fence = pool.settings().fence.as_deref();
+    let tenure = fence.and_then(Fence::tenure);
+    let status = pool.listen(host, &script.command(&route, arguments, tenure.as_ref()), stdin, limit, &mut ear).await?;
+    let answer = script.answer(&Output { status, ..output }, &route);
+    if let (Err(SshError::Overtaken(by)), Some(fence)) = (&answer, fence) {
+        fence.overtaken(&format!("{}: {by}", host.node));
+    }
+    answer
 }
 
 /// Runs a script on a node, as root.

@@ -21,7 +21,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, pin::Pin, time::Duration};
 
 /// The machines of a region.
 #[cfg_attr(feature = "mocks", mockall::automock)]
@@ -669,6 +669,24 @@ pub struct Owner {
     pub since: Timestamp,
 }
 
+/// Which holding of which lock something is done under. Whatever is changed hears of it, and does not listen any more to who held the
+/// same lock before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenure {
+    /// The lock, by what was drawn when it was first made: letters and digits. Another bucket's is another, and so is one that was
+    /// removed and made anew.
+    pub lock: String,
+    /// The number of the holding.
+    pub epoch: u64,
+}
+
+impl Tenure {
+    /// Whether that one began after this one; of two locks nobody can tell.
+    pub fn is_before(&self, other: &Self) -> bool {
+        self.lock == other.lock && self.epoch < other.epoch
+    }
+}
+
 /// Who holds a lock, and what is known of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holding {
@@ -714,15 +732,21 @@ pub trait Lock: Send + Sync {
     async fn broken(&self) -> PortResult<Option<Breaking>>;
 }
 
+/// An answer that is waited for and borrows nothing of who was asked.
+pub type Answered = Pin<Box<dyn Future<Output = PortResult<()>> + Send>>;
+
 /// A lock that is held. Dropping it gives it back as well, without saying whether that worked.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait LockGuard: Send + Sync {
-    /// The number of this holding: greater than that of every one before it. `None` where the lock goes with its holder's process.
-    fn epoch(&self) -> Option<u64>;
+    /// Which holding this is; its number is greater than that of every one before it. `None` where the lock goes with its holder's process.
+    fn tenure(&self) -> Option<Tenure>;
     /// Whether it is held still. Asks nobody, so it may be asked before every step. `Conflict` where somebody has taken it, or where
     /// it could not be kept up for so long that somebody may have.
     fn standing(&self) -> PortResult<()>;
+    /// Says now that we are there, and hears whether it is held still: for when time has passed unnoticed, as while somebody was asked a
+    /// question. As [`LockGuard::standing`], and `Unreachable` where nobody could be asked. What comes back borrows nothing.
+    fn affirmed(&self) -> Answered;
     /// Gives it back. `Conflict` where it was not ours any more.
     async fn release(self: Box<Self>) -> PortResult<()>;
 }
@@ -732,6 +756,11 @@ pub trait LockGuard: Send + Sync {
 pub trait Fence: Send + Sync {
     /// That the run may go on. Asks nobody. `Conflict` where its lock was lost.
     fn standing(&self) -> PortResult<()>;
+    /// Which holding of the lock this is, where there are several: whoever changes a machine tells it. A machine does not listen to one
+    /// that began before the latest it has heard of (`Conflict`, and nothing changed).
+    fn tenure(&self) -> Option<Tenure>;
+    /// Hears that somebody who took the lock later was met: from now on it does not stand.
+    fn overtaken(&self, by: &str);
 }
 
 /// The person watching, or the program in their place.

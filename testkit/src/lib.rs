@@ -17,4 +17,5 @@ pub mod salt;
 pub mod sandbox;
 pub mod spec;
 pub mod stores;
+pub mod under;
 pub mod world;

@@ -8,7 +8,7 @@ use bldr_core::{
     name::{NodeName, StackName},
     ports::{
         Begun, Change, Clock, ContextStore, Document, Expected, KeyPairs, KeySmith, Launches, PrivateKey, Proposal, Replaced, Revision,
-        SharedAddress, Sleeper, Sleepers, Versioned,
+        SharedAddress, Sleeper, Sleepers, Tenure, Versioned,
     },
     project::Projects,
     ssh_key::SshPublicKey,
@@ -44,12 +44,27 @@ impl Stored {
 pub struct MemoryContexts {
     clock: Arc<dyn Clock>,
     all: Mutex<BTreeMap<StackName, Vec<Stored>>>,
+    /// Under which holding of a lock each was written last, where it was under one.
+    under: Mutex<BTreeMap<StackName, Tenure>>,
 }
 
 impl MemoryContexts {
     /// None yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, all: Mutex::default() }
+        Self { clock, all: Mutex::default(), under: Mutex::default() }
+    }
+    /// Lets somebody write a context who holds the lock so.
+    ///
+    /// # Errors
+    /// `Conflict` where it was written under a later holding of the same lock.
+    pub fn let_in(&self, stack: &StackName, tenure: &Tenure) -> PortResult<()> {
+        let mut under = locked(&self.under);
+        if under.get(stack).is_some_and(|seen| tenure.is_before(seen)) {
+            let problem = "somebody has taken the lock since this run did, and has written it";
+            return Err(PortError::new(PortErrorKind::Conflict, stack.as_str(), problem).advise("nothing was written"));
+        }
+        under.insert(stack.clone(), tenure.clone());
+        Ok(())
     }
     /// Stores a text without asking what was there.
     pub fn put(&self, stack: &StackName, text: &str) {

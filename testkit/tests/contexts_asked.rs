@@ -10,7 +10,7 @@ use bldr_core::{
     ports::{ContextStore, Expected},
 };
 use bldr_testkit::{
-    between::{Between, Call, Interposed},
+    between::{Between, Call, Interposed, Unshared},
     machines::path,
     spec::FleetSpec,
     world::World,
@@ -51,7 +51,7 @@ impl<F: Fn(&StackName) + Send + Sync> Between for Counting<F> {
 async fn run(world: &World, by_hand: impl Fn(&StackName) + Send + Sync) -> (RunReport, usize, Vec<String>) {
     let counting = Counting { reads: AtomicUsize::new(0), saves: Mutex::default(), by_hand };
     let counted = Interposed { world, between: counting };
-    let report = counted.remaster_all(B, &RunId("run-001".into())).await.unwrap();
+    let report = counted.remaster_all(B, &RunId("run-001".into()), Unshared::Refused).await.unwrap();
     let Counting { reads, saves, .. } = counted.between;
     (report, reads.into_inner(), saves.into_inner().unwrap().iter().map(ToString::to_string).collect())
 }

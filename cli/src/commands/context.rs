@@ -153,6 +153,7 @@ async fn restore(stack: &StackName, wanted: &str, stores: &Stores, session: &mut
     }
     session.screen.note(unified(stack, before, "current", &text, &restored.0).trim_end());
     session.terminal.confirm(&format!("Restore the context of {stack} as it was in {}?", restored.0)).await?;
+    stores.gate.affirmed().await?;
     let saved = stores.contexts.save(stack, &text, &expected).await.map_err(|error| Exit::from(error).line("nothing was changed"))?;
     let view = RestoreView { stack, restored: &restored, revision: &saved, changed: true };
     session.screen.result(|| format!("{stack}: the context is that of {} again, byte for byte\n", restored.0), &view);

@@ -9,8 +9,8 @@ use crate::{
     wiring::Stores,
 };
 use bldr_core::{
-    error::PortResult,
-    ports::{Clock, Fence, Lock, LockGuard, Owner},
+    error::{PortError, PortErrorKind, PortResult},
+    ports::{Clock, Fence, Lock, LockGuard, Owner, Tenure},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,17 +19,52 @@ pub struct Held(Arc<Gate>);
 
 /// What this process holds of the fleet's lock, if it does: a run goes on only while that is so.
 #[derive(Default)]
-pub struct Gate(Mutex<Option<Box<dyn LockGuard>>>);
+pub struct Gate {
+    guard: Mutex<Option<Box<dyn LockGuard>>>,
+    /// Who took it after us was met here.
+    overtaken: Mutex<Option<String>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Gate {
     fn guard(&self) -> MutexGuard<'_, Option<Box<dyn LockGuard>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.guard)
+    }
+}
+
+impl Gate {
+    /// That the lock is ours at this moment, where it is to be: whoever was asked a question may have been at lunch, and somebody may have
+    /// broken it.
+    ///
+    /// # Errors
+    /// That it is not, or that nobody can tell.
+    pub async fn affirmed(&self) -> Result<(), Exit> {
+        let asked = self.guard().as_ref().map(|guard| guard.affirmed());
+        match asked {
+            Some(asked) => asked.await.map_err(|error| Exit::from(error).line("nothing was begun")),
+            None => Ok(()),
+        }
     }
 }
 
 impl Fence for Gate {
     fn standing(&self) -> PortResult<()> {
+        if let Some(by) = &*locked(&self.overtaken) {
+            return Err(PortError::new(PortErrorKind::Conflict, "the fleet's lock", format!("it is not ours any more: {by}"))
+                .advise("`bldr lock.status` shows whose it is"));
+        }
         self.guard().as_ref().map_or(Ok(()), |guard| guard.standing())
+    }
+
+    fn tenure(&self) -> Option<Tenure> {
+        self.guard().as_ref().and_then(|guard| guard.tenure())
+    }
+
+    fn overtaken(&self, by: &str) {
+        locked(&self.overtaken).get_or_insert_with(|| by.to_owned());
     }
 }
 

@@ -47,6 +47,7 @@ async fn looked_at(wanted: &Retire, ports: &Ports, session: &mut Session) -> Res
     let up: Vec<_> = nodes.iter().filter(|node| node.state != InstanceState::Stopped).collect();
     if !up.is_empty() {
         session.terminal.confirm(&format!("Nothing points to {master} any more. Stop it?")).await?;
+        ports.stores.gate.affirmed().await?;
     }
     for node in up {
         ports.stores.sleepers.forget(&node.name).await?;

@@ -57,8 +57,11 @@ impl<'a> Work<'a> {
 /// recorded; once more, and the process ends.
 ///
 /// # Errors
-/// That it was left where it is, and what to type next.
+/// That it was left where it is, and what to type next; and that the lock was lost before it began.
 pub async fn watched<T>(what: Work<'_>, stores: &Stores, session: &Session, work: impl AsyncFnOnce(&dyn Operator) -> T) -> Result<T, Exit> {
+    if what.run().is_some() {
+        stores.gate.affirmed().await?;
+    }
     let interrupt = Interrupt::default();
     let screen = session.screen.for_a_run(interrupt.clone());
     let mut interruptions = Interruptions::listen();

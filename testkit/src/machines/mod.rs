@@ -4,6 +4,7 @@
 //! EC2, a login shell on a node and one on a master make of them.
 
 mod ec2;
+mod fence;
 mod host_keys;
 mod masters;
 mod minions;
@@ -91,6 +92,8 @@ pub mod path {
     pub const QUARANTINE: &str = "/var/lib/bldr/quarantine";
     /// The version of a machine's Salt. Without it a machine that has a daemon has the version of all, and any other has none.
     pub const VERSION: &str = "/opt/saltstack/salt/version";
+    /// Under which holding of which lock it was changed last.
+    pub const TENURE: &str = "/var/lib/bldr/tenure";
     /// Backups, for root alone.
     pub const BACKUP: &str = "/var/lib/bldr/backup";
     /// A line for every highstate that was applied.

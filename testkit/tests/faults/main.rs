@@ -14,7 +14,12 @@ use bldr_core::{
     ports::{ContextStore, Journal, Record},
     record::{RunRecord, RunStanding},
 };
-use bldr_testkit::{between::Interposed, machines::path, spec::FleetSpec, world::World};
+use bldr_testkit::{
+    between::{Interposed, Unshared},
+    machines::path,
+    spec::FleetSpec,
+    world::World,
+};
 use futures::future::{Either, select};
 use std::{pin::pin, time::Duration};
 use struck::{BROKEN, Fault, Struck, share};
@@ -66,7 +71,7 @@ fn after(fault: Fault, at: usize) -> (bool, usize) {
             (world.contexts.text(&BROKEN.parse().unwrap()).unwrap(), world.machines.file("harbor--prod--1", path::BUILD_VARS));
         let struck = Interposed { world: &world, between: Struck::new(&world, fault, at) };
         let id = RunId("run-001".into());
-        let report = match select(pin!(struck.remaster_all(NEW, &id)), pin!(struck.between.killed())).await {
+        let report = match select(pin!(struck.remaster_all(NEW, &id, Unshared::Refused)), pin!(struck.between.killed())).await {
             Either::Left((report, _)) => Some(report),
             Either::Right(_) => None,
         };
@@ -122,7 +127,7 @@ fn after(fault: Fault, at: usize) -> (bool, usize) {
             assert!(recorded || report.unrecorded.is_some(), "{told}: it ended, and the record does not say so");
         }
         let calm = Interposed { world: &world, between: Struck::new(&world, fault, usize::MAX) };
-        let again = calm.remaster_all(NEW, &RunId("run-002".into())).await.unwrap();
+        let again = calm.remaster_all(NEW, &RunId("run-002".into()), Unshared::Refused).await.unwrap();
         assert!(again.outcomes.values().all(|outcome| outcome.is_success()), "{told}: {:?}\n{report:?}", again.reasons);
         for node in NODES {
             assert_eq!(named(&world, node), B, "{told}: {node}");
