@@ -13,7 +13,7 @@ use bldr_core::{
     fleet::{ContextFacts, Timestamp},
     json::{self, Value},
     name::StackName,
-    ports::{Expected, Replaced, Revision},
+    ports::{Expected, Fence, Replaced, Revision},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -154,7 +154,12 @@ async fn restore(stack: &StackName, wanted: &str, stores: &Stores, session: &mut
     }
     session.screen.note(unified(stack, before, "current", &text, &restored.0).trim_end());
     session.terminal.confirm(&format!("Restore the context of {stack} as it was in {}?", restored.0))?;
-    let saved = stores.contexts.save(stack, &text, &expected).await.map_err(|error| Exit::from(error).line("nothing was changed"))?;
+    let save = async {
+        // Whoever was asked may have answered much later.
+        stores.gate.standing()?;
+        stores.contexts.save(stack, &text, &expected).await
+    };
+    let saved = save.await.map_err(|error| Exit::from(error).line("nothing was changed"))?;
     let view = RestoreView { stack, restored: &restored, revision: &saved, changed: true };
     session.screen.result(|| format!("{stack}: the context is that of {} again, byte for byte\n", restored.0), &view);
     Ok(Code::Done)

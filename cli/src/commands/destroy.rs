@@ -17,7 +17,7 @@ use bldr_core::{
     fleet::{Fleet, Node},
     launch::{self, Destruction},
     name::StackName,
-    ports::{Begun, Belongings, Operator},
+    ports::{Begun, Belongings, Fence, Operator},
 };
 
 /// Destroys a stack.
@@ -58,6 +58,8 @@ pub(super) async fn gone(stack: &StackName, ports: &Ports, session: &mut Session
     // Killed after this, the same goes on, whatever is left by then.
     let mark = begun.unwrap_or_else(|| Begun { stack: stack.clone(), alternate: None, at: ports.stores.clock.now(), going: true });
     session.terminal.type_out(stack.as_str(), &question(stack, &found, context.is_some()))?;
+    // Whoever was asked may have answered much later.
+    ports.stores.gate.standing().map_err(|error| Exit::from(error).line("nothing was changed"))?;
     ports.stores.launches.begin(&mark).await?;
     let run = run_of(session, ports.stores.clock.now());
     let destruction = Destruction { stack, nodes: &nodes, context: context.as_ref() };
