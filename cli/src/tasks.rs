@@ -475,7 +475,7 @@ pub const TASKS: &[Task] = &[
         name: "cmd",
         about: "run a command line on each node of a stack",
         more: "What it prints is shown as it comes, with the node's name in front where there are several. Exit code 1 where it fails \
-               on any of them. A command line with blanks goes in quotes. In `cmd:STACK,COMMAND` a comma in the command line is written \\, and an equals sign \\=",
+               on any of them. It goes past the lock: whoever holds it is named. A command line with blanks goes in quotes. In `cmd:STACK,COMMAND` a comma in the command line is written \\, and an equals sign \\=",
         positionals: &[
             STACK,
             Positional { name: "command", shows: "COMMAND", about: "what to run in the login shell", example: "uptime", required: true },
@@ -485,7 +485,8 @@ pub const TASKS: &[Task] = &[
     Task {
         name: "ssh",
         about: "log in to a node of a stack",
-        more: "By the way that bldr itself goes there: the same key, bastion and known hosts. The terminal is the node's until you log out.",
+        more: "By the way that bldr itself goes there: the same key, bastion and known hosts. The terminal is the node's until you log out. \
+               It goes past the lock: whoever holds it is named.",
         positionals: &[STACK, Positional { name: "node", shows: "NODE", about: "the number of the node", example: "1", required: false }],
         options: &[BOOTSTRAP],
     },

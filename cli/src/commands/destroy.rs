@@ -56,6 +56,7 @@ pub(super) async fn gone(stack: &StackName, ports: &Ports, session: &mut Session
     // Killed after this, the same goes on, whatever is left by then.
     let mark = begun.unwrap_or_else(|| Begun { stack: stack.clone(), alternate: None, at: ports.stores.clock.now(), going: true });
     session.terminal.type_out(stack.as_str(), &question(stack, &found, context.is_some())).await?;
+    ports.stores.gate.affirmed().await?;
     ports.stores.launches.begin(&mark).await?;
     let run = run_of(session, ports.stores.clock.now());
     let destruction = Destruction { stack, nodes: &nodes, context: context.as_ref() };

@@ -10,7 +10,7 @@ use crate::{
 };
 use bldr_core::{
     error::{PortError, PortErrorKind, PortResult},
-    ports::{Clock, Fence, Lock, LockGuard, Owner, Tenure},
+    ports::{Clock, Fence, Holding, Lock, LockGuard, Owner, Tenure},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -43,10 +43,11 @@ impl Gate {
     /// That it is not, or that nobody can tell.
     pub async fn affirmed(&self) -> Result<(), Exit> {
         let asked = self.guard().as_ref().map(|guard| guard.affirmed());
-        match asked {
-            Some(asked) => asked.await.map_err(|error| Exit::from(error).line("nothing was begun")),
+        let affirmed = match asked {
+            Some(asked) => asked.await,
             None => Ok(()),
-        }
+        };
+        affirmed.and_then(|()| self.standing()).map_err(|error| Exit::from(error).line("nothing was begun"))
     }
 }
 
@@ -71,6 +72,13 @@ impl Fence for Gate {
 /// Who this is, and what for.
 pub fn owner(clock: &dyn Clock, session: &Session) -> Owner {
     Owner { who: operator::user(), host: operator::host(), pid: std::process::id(), purpose: session.typed.clone(), since: clock.now() }
+}
+
+/// Tells whoever goes past the lock that somebody holds it. That it cannot be asked is no matter here.
+pub async fn mention_the_holder(stores: &Stores, session: &Session) {
+    if let Ok(Some(Holding { owner: Owner { who, host, since, purpose, .. }, .. })) = stores.lock.owner().await {
+        session.screen.note(&format!("note: {who} on {host} has been changing the fleet since {since}, for: {purpose}"));
+    }
 }
 
 impl Held {

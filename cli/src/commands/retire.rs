@@ -11,7 +11,7 @@ use crate::{
 use bldr_core::{
     fleet::{InstanceState, Node},
     name::StackName,
-    ports::Begun,
+    ports::{Begun, Fence},
     retirement::{Place, Pointer, holding, pointers},
     survey::{self, Depth},
 };
@@ -50,6 +50,7 @@ async fn looked_at(wanted: &Retire, ports: &Ports, session: &mut Session) -> Res
         ports.stores.gate.affirmed().await?;
     }
     for node in up {
+        ports.stores.gate.standing().map_err(|error| Exit { code: Code::Failed, ..error.into() })?;
         ports.stores.sleepers.forget(&node.name).await?;
         ports.power.stop(&node.id).await.map_err(|error| Exit { code: Code::Failed, ..error.into() })?;
     }

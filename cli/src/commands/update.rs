@@ -16,7 +16,7 @@ use bldr_core::{
     fleet::Fleet,
     name::StackName,
     plan::Patience,
-    ports::{Library, Operator},
+    ports::{Fence, Library, Operator},
     survey,
     update::{self, Concurrency, LockedOut, Mode, Sweep, Update, Updated},
 };
@@ -82,8 +82,9 @@ async fn updated(wanted: &request::Update, orphans: Orphans, ports: &Ports, sess
     let run = run_of(session, ports.stores.clock.now());
     let work = async |operator: &dyn Operator| update::update(&update, sweep.as_ref(), &fleet, &run, &ports.of_an_update(operator)).await;
     let updated = watched(Work::Steps(&run.id), &ports.stores, session, work).await?;
-    if updated.report.outcomes.get(&wanted.stack) == Some(&Outcome::Updated) {
-        // A launch that was cut short in its update has come to its end.
+    let done = updated.report.outcomes.get(&wanted.stack) == Some(&Outcome::Updated);
+    // A launch that was cut short in its update has come to its end; if it is not somebody else's by now.
+    if done && ports.stores.gate.standing().is_ok() {
         ports.stores.launches.end(&wanted.stack).await?;
     }
     told(&updated, session)
