@@ -10,8 +10,7 @@
 
 address=$1
 id=$2
-config=$(minion_config)
-trusted=$(trusted_key)
+locate
 work=$(mktemp -d)
 take_input "$work/key" "$3"
 
@@ -60,18 +59,18 @@ change=none
 # That mark, still there, may be all that tells of a minion that was stopped and never started again.
 if ! same_config || ! same_id || ! same_key || marked repointing || ! stands is-active; then
     change=made
-    mark repointing "$address"
+    marks repointing
     stopped=yes
     minion stop
     if ! same_config; then
         keep_backup "$config"
-        ensure_folder "$(dirname -- "$config")" 0755
+        ensure_folder "${config%/*}" 0755
         place "$config" <"$work/config"
     fi
     same_id || printf '%s\n' "$id" | place /etc/salt/minion_id
     if ! same_key; then
         keep_backup "$trusted"
-        ensure_folder "$(dirname -- "$trusted")" 0700
+        ensure_folder "${trusted%/*}" 0700
         # Replaced in one step: a minion without a key trusts whoever answers first.
         place "$trusted" <"$work/key"
     fi

@@ -5,6 +5,7 @@
 # Input:  nothing; this file only defines functions.
 # Output: nothing.
 # Exit:   never by itself.
+# shellcheck disable=SC2154 # some are set by what stands in front
 set -eu
 folders='minions minions_pre minions_rejected minions_denied'
 
@@ -35,12 +36,22 @@ sum_of() {
     key_body "$1" | sha256sum | cut -d ' ' -f 1
 }
 
+# hand_over FOLDER PATH...: what was drafted for these is whose the folder is: salt-master may run as a user of its own.
+hand_over() {
+    owner=$1
+    shift
+    for settled in "$@"; do
+        shift
+        set -- "$@" "$(beside "$settled")"
+    done
+    chown --reference="$owner" -- "$@"
+}
+
 # hold_key FILE PLACE: Salt holds that key from now on.
 hold_key() {
-    ensure_folder "$(dirname -- "$2")" 0700
-    cat -- "$1" >"$(beside "$2")"
-    chmod 0644 -- "$(beside "$2")"
-    # salt-master may run as a user of its own.
-    chown --reference="$(dirname -- "$2")" -- "$(beside "$2")"
+    ensure_folder "${2%/*}" 0700
+    draft_for_all "$2"
+    cat -- "$1" >"$draft"
+    hand_over "${2%/*}" "$2"
     settle "$2"
 }

@@ -23,12 +23,17 @@ set -- --out=json --log-level=info --retcode-passthrough state.highstate
 [ "$mode" != test ] || set -- "$@" test=True
 salt_answer "$work" "$seconds" "$@"
 
-says() { grep -Eq "$1" "$work/out"; }
-# What a state changed may say anything, and Salt indents that further than the state's own result. What is too long to be sent
-# is judged by nobody.
-failed() { grep -Ev '^ {16}' "$work/out" | grep -Eq '"result":[[:space:]]*false'; }
-if [ "$mode" = apply ] && [ "$code" -eq 0 ] && [ "$size" -le "$most" ] && ! failed &&
-    { says '"result":[[:space:]]*(true|null)' || { says '[^[:space:]]' && ! says '^[[:space:]]*[{]'; }; }; then
+# What is judged: states that went well, or text that is no JSON; and no state that failed. What a state changed may say anything, and
+# Salt indents that further than the state's own result. What is too long to be sent is judged by nobody.
+went_well() {
+    awk '
+        /"result":[ \t]*(true|null)/ { well = 1 }
+        /[^ \t]/ { said = 1 }
+        /^[ \t]*[{]/ { json = 1 }
+        /"result":[ \t]*false/ && substr($0, 1, 16) !~ /^ +$/ { failed = 1 }
+        END { exit failed || !(well || (said && !json)) }' "$work/out"
+}
+if [ "$mode" = apply ] && [ "$code" -eq 0 ] && [ "$size" -le "$most" ] && went_well; then
     # Whoever has pointed it elsewhere since has left a mark of their own.
     fence 'the highstate has run, and is due still'
     unmark highstate-due

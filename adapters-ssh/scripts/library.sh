@@ -225,7 +225,7 @@ master() {
 answers() {
     interface=$(salt_setting master interface 0.0.0.0)
     case $interface in 0.0.0.0 | ::) interface=127.0.0.1 ;; esac
-    speaks "$interface" 4505 && speaks "$interface" 4506
+    [ -z "$(mute "$interface" 4505 4506)" ]
 }
 
 # `systemctl start` returns before the master listens.

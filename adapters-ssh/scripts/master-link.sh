@@ -10,18 +10,28 @@ set -eu
 
 # peers: the addresses that processes here are connected to at port 4505, each once.
 peers() {
-    ss -Htn state established '( dport = :4505 )' | awk '{
-        peer = $NF
-        sub(/:4505$/, "", peer)
-        gsub(/[][]/, "", peer)
-        sub(/^::ffff:/, "", peer)
-        if (!seen[peer]++) print peer
-    }'
+    connections=$(ss -Htn state established '( dport = :4505 )') || :
+    told=' '
+    while read -r _ _ _ peer _; do
+        [ -n "$peer" ] || continue
+        peer=${peer%:4505}
+        peer=${peer#[}
+        peer=${peer%]}
+        peer=${peer#::ffff:}
+        case $told in *" $peer "*) continue ;; esac
+        told="$told$peer "
+        printf '%s\n' "$peer"
+    done <<SS
+$connections
+SS
 }
 
 # addresses_of NAME: the addresses a name leads to; of an address, itself.
 addresses_of() {
-    { getent ahosts "$1" || true; } | awk '!seen[$1]++ { print $1 }'
+    case $1 in
+    *[!0-9.]*) { getent ahosts "$1" || true; } | awk '!seen[$1]++ { print $1 }' ;;
+    *) printf '%s\n' "$1" ;;
+    esac
 }
 
 # stranger ADDRESS: the first peer that is not ADDRESS, or nothing.
@@ -45,9 +55,20 @@ connected_only() {
     [ -n "$(peers)" ] && [ -z "$(stranger "$1")" ]
 }
 
-# speaks ADDRESS PORT: whether a master greets there. A port that is open is not enough: the kernel opens it for a process
-# that hangs, too. ZeroMQ greets first, and without being asked.
-speaks() {
+# mute ADDRESS PORT...: the ports where no master greets, all asked at once. A port that is open is not enough: the kernel opens it for a
+# process that hangs, too. ZeroMQ greets first, and without being asked.
+mute() {
     # shellcheck disable=SC2016 # for the inner shell
-    timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/$2" && [ "$(head -c 1 <&3 | wc -c)" -eq 1 ]' speaks "$1" "$2" 2>/dev/null
+    greeting=$(timeout 5 bash -c 'for port in "${@:2}"; do
+            { exec 3<>"/dev/tcp/$1/$port" && IFS= read -r -d "" -n 1 -u 3 _ && echo "$port"; } &
+        done
+        wait' mute "$@" 2>/dev/null) || :
+    shift
+    for port in "$@"; do
+        case "
+$greeting
+" in *"
+$port
+"*) ;; *) printf '%s\n' "$port" ;; esac
+    done
 }

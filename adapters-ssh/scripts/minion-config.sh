@@ -11,7 +11,7 @@ set -eu
 # line stays, to the byte.
 repointed() {
     tail=1
-    [ -z "$(tail -c 1 -- "$1" | tr -d '\n')" ] || tail=0
+    [ -z "$(tail -c 1 -- "$1")" ] || tail=0
     awk -v address="$2" -v tail="$tail" '
         function emit(text) { if (held) printf "%s\n", line; line = text; held = 1; last = NR }
         {
@@ -46,7 +46,7 @@ identified() {
         return
     fi
     tail=1
-    [ -z "$(tail -c 1 -- "$1" | tr -d '\n')" ] || tail=0
+    [ -z "$(tail -c 1 -- "$1")" ] || tail=0
     awk -v id="$2" -v tail="$tail" '
         function emit(text) { if (held) printf "%s\n", line; line = text; held = 1; last = NR }
         !/^id:([ \t\r]|$)/ { emit($0); next }

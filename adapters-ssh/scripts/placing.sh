@@ -18,34 +18,77 @@ ensure_folder() {
 
 # beside PATH: a name for the new file, in the folder of the old one, where a rename is one step.
 beside() {
-    printf '%s/.%s.bldr-new\n' "$(dirname -- "$1")" "$(basename -- "$1")"
+    printf '%s/.%s.bldr-new\n' "${1%/*}" "${1##*/}"
 }
 
-# settle PATH: the complete new file takes the place of PATH, and both are on the disk.
+# settle PATH...: the complete new files take the places of these, and all of them are on the disk.
 settle() {
-    sync -- "$(beside "$1")"
-    mv -f -T -- "$(beside "$1")" "$1"
-    sync -- "$(dirname -- "$1")"
+    flush_new "$@"
+    for settled in "$@"; do
+        mv -f -T -- "${settled%/*}/.${settled##*/}.bldr-new" "$settled"
+    done
+    flush_folders "$@"
 }
 
-# place PATH: the content on standard input, with the mode and the owner of what is there; else readable for all.
-place() {
-    new=$(beside "$1")
-    cat >"$new"
+# Each path goes from the front of the list to its end, as another.
+flush_new() {
+    for settled in "$@"; do
+        shift
+        set -- "$@" "${settled%/*}/.${settled##*/}.bldr-new"
+    done
+    sync -- "$@"
+}
+
+flush_folders() {
+    for settled in "$@"; do
+        shift
+        set -- "$@" "${settled%/*}/"
+    done
+    sync -- "$@"
+}
+
+# draft PATH: the beginning of a new file with the mode and the owner of what is there. Its name is in $draft; to be filled and settled.
+draft() {
     if [ -f "$1" ]; then
-        chmod --reference="$1" -- "$new"
-        chown --reference="$1" -- "$new"
+        draft=${1%/*}/.${1##*/}.bldr-new
+        cp -p -- "$1" "$draft"
     else
-        chmod 0644 -- "$new"
+        draft_for_all "$1"
     fi
+}
+
+# draft_for_all PATH: the same, root's and readable for all.
+draft_for_all() {
+    draft=${1%/*}/.${1##*/}.bldr-new
+    [ ! -e "$draft" ] || rm -f -- "$draft"
+    umask 022
+    : >"$draft"
+    umask 077
+}
+
+# place PATH: the content on standard input takes its place.
+place() {
+    draft "$1"
+    cat >"$draft"
     settle "$1"
 }
 
 # mark NAME TEXT: leaves a mark in the state folder.
 mark() {
     ensure_folder "$state" 0755
-    printf '%s\n' "$2" >"$(beside "$state/$1")"
+    printf '%s\n' "$2" >"$state/.$1.bldr-new"
     settle "$state/$1"
+}
+
+# marks NAME...: leaves marks of which nobody reads what is in them: that they are there is all they tell.
+marks() {
+    ensure_folder "$state" 0755
+    for marked in "$@"; do
+        shift
+        : >"$state/$marked"
+        set -- "$@" "$state/$marked"
+    done
+    sync -- "$@" "$state"
 }
 
 # marked NAME
@@ -58,29 +101,39 @@ unmark() {
     ! marked "$1" || { rm -f -- "$state/$1" && sync -- "$state"; }
 }
 
-# keep_backup PATH: a copy for root alone, where PATH exists; of each name the ten newest are kept.
+# keep_backup PATH...: copies for root alone of those that exist; of each name the ten newest are kept.
 keep_backup() {
-    [ -e "$1" ] || return 0
-    ensure_folder "$state" 0755
-    backups=$state/backup
-    ensure_folder "$backups" 0700
-    name=$(basename -- "$1")
-    kept=$backups/$name.$(date -u +%Y%m%dT%H%M%S.%N)
-    cp -- "$1" "$(beside "$kept")"
-    chmod 0600 -- "$(beside "$kept")"
-    settle "$kept"
-    set -- "$backups/$name".[0-9]*T[0-9]*.[0-9]*
-    while [ $# -gt 10 ]; do
-        rm -f -- "$1"
+    for kept in "$@"; do
         shift
+        [ ! -e "$kept" ] || set -- "$@" "$kept"
+    done
+    [ $# -gt 0 ] || return 0
+    backups=$state/backup
+    ensure_folder "$state" 0755
+    ensure_folder "$backups" 0700
+    stamp=$(date -u +%Y%m%dT%H%M%S.%N)
+    for kept in "$@"; do
+        shift
+        cat -- "$kept" >"$backups/.${kept##*/}.$stamp.bldr-new"
+        set -- "$@" "$backups/${kept##*/}.$stamp"
+    done
+    settle "$@"
+    for kept in "$@"; do
+        set -- "${kept%".$stamp"}".[0-9]*T[0-9]*.[0-9]*
+        while [ $# -gt 10 ]; do
+            rm -f -- "$1"
+            shift
+        done
     done
 }
 
 # take_input FILE BYTES: standard input, which must be this long: a connection that breaks ends it early.
 take_input() {
     cat >"$1"
-    [ "$(wc -c <"$1")" -eq "$2" ] || {
-        echo "bldr: the content was cut short on its way" >&2
-        exit 65
-    }
+    [ "$(wc -c <"$1")" -eq "$2" ] || cut_short
+}
+
+cut_short() {
+    echo "bldr: the content was cut short on its way" >&2
+    exit 65
 }

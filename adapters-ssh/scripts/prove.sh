@@ -1,20 +1,44 @@
 #!/bin/sh
 # Does the minion here take orders from that master, and from no other? Waits until it does, for as long as given.
 #
-# Input:  ADDRESS SECONDS BYTES; that master's public key on standard input, BYTES long.
+# Input:  ADDRESS SECONDS KEY, the last the text of that master's public key.
 # Output: bldr-answer / proven yes | proven no / why BASE64, half a sentence, where it is not / bldr-end
 # Exit:   0; anything else where that cannot be told.
 # Needs:  salt-settings.sh placing.sh master-link.sh
+# shellcheck disable=SC2154 # some are set by what stands in front
 
 address=$1
-until=$(($(date +%s) + $2))
-work=$(mktemp -d)
-trap 'rm -rf -- "$work"' EXIT
-trap 'exit 129' HUP INT TERM
-take_input "$work/key" "$3"
+seconds=$2
+read_key <<KEY
+$3
+KEY
+wanted=$body
+# The seconds since this machine was started: no clock that somebody sets, and no process to ask it.
+read -r now _ </proc/uptime
+until=$((${now%.*} + seconds))
 command -v ss >/dev/null || {
     echo "bldr: there is no 'ss' here, which tells whom the minion is connected to; install iproute2" >&2
     exit 69
+}
+
+# runs_minion WORD...: whether a command line is salt-minion's, or that of an interpreter that runs it.
+runs_minion() {
+    program=${1-}
+    case ${program##*/} in
+    salt-minion) return ;;
+    python*[!0-9.]*) return 1 ;;
+    python* | sh | bash) ;;
+    *) return 1 ;;
+    esac
+    shift
+    while :; do
+        case ${1:-} in
+        -*[!A-Za-z]* | - | '') return 1 ;;
+        -*) shift ;;
+        *) break ;;
+        esac
+    done
+    [ "${1##*/}" = salt-minion ]
 }
 
 # The salt-minion processes that no other salt-minion has started. Few of all processes have that name among their arguments:
@@ -22,29 +46,35 @@ command -v ss >/dev/null || {
 daemons() {
     all=
     named=$(grep -ls salt-minion /proc/[0-9]*/cmdline || true)
+    set -f
     for process in $named; do
         process=${process%/cmdline}
+        case ${process#/proc/} in "$$" | "$PPID") continue ;; esac
         line=$(head -c 300 "$process/cmdline" 2>/dev/null | tr '\0' ' ') || continue
-        if printf '%s' "$line" | grep -Eq '^([^ ]*/)?((python[0-9.]*|sh|bash) ([^ ]*/)?(-[A-Za-z]+ )*([^ ]*/)?)?salt-minion( |$)'; then
-            all="$all ${process#/proc/} "
-        fi
+        # shellcheck disable=SC2086 # words
+        ! runs_minion $line || all="$all ${process#/proc/} "
     done
+    set +f
     count=0
     for process in $all; do
-        parent=$(awk '/^PPid:/ { print $2 }' "/proc/$process/status" 2>/dev/null) || continue
+        parent=
+        while read -r field value; do
+            [ "$field" != PPid: ] || parent=$value
+        done 2>/dev/null <"/proc/$process/status" || continue
         case $all in *" $parent "*) ;; *) count=$((count + 1)) ;; esac
     done
     echo "$count"
 }
 
 # Why not, as half a sentence; nothing where there is nothing to object to. Asked again and again: few processes.
-known=$(addresses_of "$address" | tr '\n' ' ')
-wanted=$(key_body "$work/key")
+# shellcheck disable=SC2046 # words
+set -- $(addresses_of "$address")
+known=" $* "
 trusted=$(pki_dir minion)/minion_master.pub
 doubt() {
     connected=
     for peer in $(peers); do
-        case " $known" in *" $peer "*) connected=yes ;; *)
+        case $known in *" $peer "*) connected=yes ;; *)
             echo "it is connected to $peer"
             return
             ;;
@@ -77,7 +107,7 @@ hint() {
 }
 
 why=$(doubt)
-while [ -n "$why" ] && [ "$(date +%s)" -lt "$until" ]; do
+while [ -n "$why" ] && read -r now _ </proc/uptime && [ "${now%.*}" -lt "$until" ]; do
     sleep 0.3
     why=$(doubt)
 done
@@ -86,6 +116,6 @@ if [ -z "$why" ]; then
     echo 'proven yes'
 else
     echo 'proven no'
-    printf 'why is %s\n' "$(printf '%s after %s s%s' "$why" "$2" "$(hint)" | base64 -w 0)"
+    printf 'why is %s\n' "$(printf '%s after %s s%s' "$why" "$seconds" "$(hint)" | base64 -w 0)"
 fi
 echo bldr-end

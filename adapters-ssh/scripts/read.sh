@@ -2,22 +2,13 @@
 # What does this node say of its master? Everything in one go, and nothing is changed.
 #
 # Input:  [ADDRESS], that of a master the node may be moved to.
-# Output: bldr-answer / NAME absent | NAME is BASE64, a line each for build-vars, minion-config, trusted-key,
+# Output: bldr-answer / NAME absent | NAME is BASE64 | NAME says TEXT, a line each for build-vars, minion-config, trusted-key,
 #         highstate-due, repointing, minion-id, minion-key, connected (an address a line), unconfirmed, and what an unconfirmed
 #         switch would put back: kept-config, kept-key; with ADDRESS also version, and obstacles (a sentence a line) / bldr-end
 # Exit:   0; anything else where something is there and cannot be read.
 # Needs:  salt-settings.sh master-link.sh
 
 toward=${1:-}
-
-tell() {
-    if [ -e "$2" ]; then
-        text=$(base64 -w 0 <"$2")
-        printf '%s is %s\n' "$1" "$text"
-    else
-        printf '%s absent\n' "$1"
-    fi
-}
 
 # What would win over what bldr writes, or keep it from working, a sentence a line.
 obstacles() {
@@ -30,16 +21,21 @@ obstacles() {
             echo "$file pins a key with 'master_finger:'; take that line out, the key itself is placed"
         fi
     done
-    kind=$(salt_setting minion master_type str)
-    [ "$kind" = str ] || echo "its configuration says 'master_type: $kind', and bldr moves minions with one plain master; take that line out"
+    [ "${kind:=str}" = str ] || echo "its configuration says 'master_type: $kind', and bldr moves minions with one plain master; take that line out"
     command -v ss >/dev/null || echo "there is no 'ss' on it, which tells whom the minion is connected to; install iproute2"
-    speaks "$toward" 4505 &
-    first=$!
-    speaks "$toward" 4506 || echo "$toward does not answer it at port 4506"
-    wait "$first" || echo "$toward does not answer it at port 4505"
+    for port in $(mute "$toward" 4505 4506); do
+        echo "$toward does not answer it at port $port"
+    done
 }
 
-pki=$(pki_dir minion)
+{
+    IFS= read -r pki || :
+    IFS= read -r id || :
+    IFS= read -r kind || :
+} <<SETTINGS
+$(salt_settings minion 'pki_dir id master_type')
+SETTINGS
+pki=$(pki_dir minion "$pki")
 echo bldr-answer
 tell build-vars /etc/build-vars.json.b64
 # Files in minion.d are read after the main one, and win over it.
@@ -60,7 +56,7 @@ fi
 tell trusted-key "$pki/minion_master.pub"
 tell highstate-due /var/lib/bldr/highstate-due
 tell repointing /var/lib/bldr/repointing
-say minion-id "$(minion_id)"
+say minion-id "$(minion_id "$id")"
 tell minion-key "$pki/minion.pub"
 say connected "$(peers 2>/dev/null || true)"
 tell unconfirmed /var/lib/bldr/switch/deadline

@@ -2,9 +2,8 @@
 # Makes the minion take orders from another master, until further notice: a watchdog puts everything back unless confirm.sh
 # is run in time. May be killed anywhere and run again.
 #
-# Input:  ADDRESS SECONDS KEY VARS SCRIPT; the seconds are the watchdog's patience. On standard input, one after the other
-#         and as many bytes long: the new master's public key; the new build vars, 0 bytes to leave them alone; the script
-#         that puts everything back.
+# Input:  ADDRESS SECONDS KEY SCRIPT BYTES; the seconds are the watchdog's patience, KEY is the text of the new master's public key,
+#         SCRIPT that of what puts everything back. On standard input the new build vars, BYTES long; none to leave them alone.
 # Output: bldr-answer / change made | change none / bldr-end
 # Exit:   0; 65 the input came in short: nothing was changed. Else it was interrupted in between, and is completed by
 #         running it again, or put back by the watchdog.
@@ -13,54 +12,75 @@
 
 address=$1
 patience=$2
-config=$(minion_config)
-trusted=$(trusted_key)
-work=$(mktemp -d)
-take_input "$work/input" $(($3 + $4 + $5))
-head -c "$3" <"$work/input" >"$work/key"
-tail -c +$(($3 + 1)) <"$work/input" | head -c "$4" >"$work/vars"
-tail -c +$(($3 + $4 + 1)) <"$work/input" >"$work/revert.sh"
+key=$3
+revert=$4
+# A text ends in a dot until it is used: what a shell takes from a program loses its last line breaks.
+vars=$(cat && echo .)
+[ $((${#vars} - 1)) -eq "$5" ] || cut_short
+read_key <<KEY
+$key
+KEY
+wanted_body=$body
+locate
 
-same_master() { [ -f "$config" ] && repointed "$config" "$address" | cmp -s - "$config"; }
-same_key() { [ -f "$trusted" ] && [ "$(key_body "$trusted")" = "$(key_body "$work/key")" ]; }
-same_vars() { [ ! -s "$work/vars" ] || cmp -s "$work/vars" "$build_vars"; }
+# What is there already.
+same_master() {
+    [ -f "$config" ] || return 1
+    wanted=$(repointed "$config" "$address" && echo .)
+    [ "$wanted" = "$(cat -- "$config" && echo .)" ]
+}
+same_key() {
+    [ -f "$trusted" ] || return 1
+    read_key <"$trusted"
+    [ "$body" = "$wanted_body" ]
+}
+same_vars() { [ "$vars" = . ] || [ "$vars" = "$(cat -- "$build_vars" 2>/dev/null && echo .)" ]; }
 answer() {
     printf 'bldr-answer\nchange %s\nbldr-end\n' "$1"
 }
 
 take_turn
 # That mark, still there, may be all that tells of a minion that was stopped and never started again.
-if same_master && same_key && same_vars && ! marked repointing && connected_only "$address"; then
-    ! armed || arm "$patience" "$work/revert.sh"
+if ! marked repointing && same_key && same_vars && same_master && connected_only "$address"; then
+    ! armed || arm "$patience" "$revert"
     answer none
     exit 0
 fi
 
-arm "$patience" "$work/revert.sh"
-mark repointing "$address"
+arm "$patience" "$revert"
 # Marked first: killed anywhere after this, the node says that its highstate is due.
-mark highstate-due "$address"
+marks repointing highstate-due
 stopped=yes
 minion stop
-same_master || keep_backup "$config"
-same_key || keep_backup "$trusted"
 
-if ! same_vars; then
-    keep_backup "$build_vars"
-    place "$build_vars" <"$work/vars"
-    chmod 0644 -- "$build_vars"
-    chown root:root -- "$build_vars"
-fi
-ensure_folder "$(dirname -- "$config")" 0755
-if [ ! -f "$config" ]; then
-    printf 'master: %s\n' "$address" | place "$config"
-elif ! same_master; then
-    repointed "$config" "$address" >"$work/config"
-    place "$config" <"$work/config"
-fi
-ensure_folder "$(dirname -- "$trusted")" 0700
-# Replaced in one step: a minion without a key trusts whoever answers first.
-same_key || place "$trusted" <"$work/key"
+# As it is now that nothing writes to it any more. All are kept before any is replaced, and replaced together.
+set --
+same_vars || set -- "$@" "$build_vars"
+wanted="master: $address
+."
+same_master || set -- "$@" "$config"
+same_key || set -- "$@" "$trusted"
+keep_backup "$@"
+ensure_folder "${config%/*}" 0755
+ensure_folder "${trusted%/*}" 0700
+for file in "$@"; do
+    case $file in
+    "$build_vars")
+        draft_for_all "$file"
+        printf '%s' "${vars%.}" >"$draft"
+        ;;
+    "$config")
+        draft "$file"
+        printf '%s' "${wanted%.}" >"$draft"
+        ;;
+    *)
+        # Replaced in one step: a minion without a key trusts whoever answers first.
+        draft "$file"
+        printf '%s' "$key" >"$draft"
+        ;;
+    esac
+done
+[ $# -eq 0 ] || settle "$@"
 
 minion start
 stopped=

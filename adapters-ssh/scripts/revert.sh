@@ -7,15 +7,18 @@
 # Needs:  placing.sh fence.sh salt-settings.sh minion-unit.sh watchdog.sh
 # shellcheck disable=SC2154 # some are set by what stands in front
 
+# left: sets $left, the seconds to the deadline.
 left() {
-    deadline=$(cat -- "$switch/deadline" 2>/dev/null || echo 0)
-    echo $((deadline - $(date +%s)))
+    deadline=0
+    { read -r deadline <"$switch/deadline"; } 2>/dev/null || :
+    left=$((${deadline:-0} - $(date +%s)))
 }
 
 if_due() {
     take_turn
     change=none
-    if armed && { [ "$1" = now ] || [ "$(left)" -le 0 ]; }; then
+    left
+    if armed && { [ "$1" = now ] || [ "$left" -le 0 ]; }; then
         put_back
         change=made
     fi
@@ -23,9 +26,8 @@ if_due() {
 
 # What fails is tried again: nobody else comes. (The service of systemd is started again by systemd.)
 while [ "$1" = watch ] && armed; do
-    if [ "$(left)" -gt 0 ]; then
-        sleep "$(left)"
-    fi
+    left
+    [ "$left" -le 0 ] || sleep "$left"
     set +e
     (
         set -e

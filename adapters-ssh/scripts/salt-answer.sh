@@ -25,7 +25,13 @@ salt_answer() {
     printf 'exit %s\n' "$code"
     size=$(wc -c <"$answer/out")
     [ "$size" -le "$most" ] || printf 'cut %s\n' "$size"
-    printf 'stdout is %s\n' "$(head -c "$most" <"$answer/out" | base64 -w 0)"
-    printf 'stderr is %s\n' "$(tail -c 4096 <"$answer/err" | base64 -w 0)"
-    echo bldr-end
+    printf 'stdout is '
+    if [ "$size" -le "$most" ]; then
+        base64 -w 0 <"$answer/out"
+    else
+        head -c "$most" <"$answer/out" | base64 -w 0
+    fi
+    printf '\nstderr is '
+    tail -c 4096 <"$answer/err" | base64 -w 0
+    printf '\nbldr-end\n'
 }

@@ -12,53 +12,60 @@ LC_ALL=C
 PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/saltstack/salt
 export LC_ALL PATH
 
-# setting_in KEY FILE...: the last value of KEY in these files, without quotes and comments.
-setting_in() {
-    key=$1
+# settings_in KEYS FILE...: the last value of each of these keys in these files, without quotes and comments, a line each. A file that
+# says nothing of a key leaves what one before it said.
+settings_in() {
+    keys=$1
     shift
-    awk -v key="$key" '
-        index($0, key ":") == 1 {
-            rest = substr($0, length(key) + 2)
-            sub(/[ \t\r]+$/, "", rest)
-            if (rest != "" && rest !~ /^[ \t]/) next
-            sub(/^[ \t]+/, "", rest)
-            quote = substr(rest, 1, 1)
-            if (quote == "\"" || quote == "\047") {
-                inner = substr(rest, 2)
-                if (index(inner, quote)) { value = substr(inner, 1, index(inner, quote) - 1); next }
+    awk -v keys="$keys" '
+        BEGIN { count = split(keys, key, " ") }
+        FNR == 1 { for (i = 1; i <= count; i++) { if (value[i] != "") found[i] = value[i]; value[i] = "" } }
+        {
+            for (i = 1; i <= count; i++) {
+                if (index($0, key[i] ":") != 1) continue
+                rest = substr($0, length(key[i]) + 2)
+                sub(/[ \t\r]+$/, "", rest)
+                if (rest != "" && rest !~ /^[ \t]/) continue
+                sub(/^[ \t]+/, "", rest)
+                quote = substr(rest, 1, 1)
+                if (quote == "\"" || quote == "\047") {
+                    inner = substr(rest, 2)
+                    if (index(inner, quote)) { value[i] = substr(inner, 1, index(inner, quote) - 1); continue }
+                }
+                if (quote == "#") rest = ""
+                if (index(rest, " #")) rest = substr(rest, 1, index(rest, " #") - 1)
+                sub(/[ \t]+$/, "", rest)
+                value[i] = rest
             }
-            if (quote == "#") rest = ""
-            if (index(rest, " #")) rest = substr(rest, 1, index(rest, " #") - 1)
-            sub(/[ \t]+$/, "", rest)
-            value = rest
         }
-        END { print value }' /dev/null "$@"
+        END { for (i = 1; i <= count; i++) print value[i] != "" ? value[i] : found[i] }' /dev/null "$@"
 }
 
-# salt_files ROLE: the files that make up the configuration of salt-ROLE, one a line, in the order they are read.
-salt_files() {
-    for file in "/etc/salt/$1" "/etc/salt/$1.d"/*.conf; do
-        [ ! -f "$file" ] || printf '%s\n' "$file"
+# setting_in KEY FILE: the last value of KEY in a file.
+setting_in() {
+    settings_in "$1" "$2"
+}
+
+# salt_settings ROLE KEYS: what the configuration of salt-ROLE says, a line a key, empty where it says nothing.
+salt_settings() {
+    role=$1
+    set -- "$2"
+    for file in "/etc/salt/$role" "/etc/salt/$role.d"/*.conf; do
+        [ ! -f "$file" ] || set -- "$@" "$file"
     done
+    settings_in "$@"
 }
 
 # salt_setting ROLE KEY DEFAULT
 salt_setting() {
-    found=
-    # The names of Salt's configuration files are Salt's own or a package's; a line break in one is not supported.
-    while IFS= read -r file; do
-        said=$(setting_in "$2" "$file")
-        [ -z "$said" ] || found=$said
-    done <<FILES
-$(salt_files "$1")
-FILES
+    found=$(salt_settings "$1" "$2")
     printf '%s\n' "${found:-$3}"
 }
 
-# minion_id: what the minion here shows its master.
+# minion_id [SAID]: what the minion here shows its master; SAID is what its configuration says, if that is known.
 minion_id() {
-    found=$(salt_setting minion id '')
-    [ -n "$found" ] || [ ! -s /etc/salt/minion_id ] || found=$(head -n 1 /etc/salt/minion_id)
+    found=${1-$(salt_setting minion id '')}
+    [ -n "$found" ] || [ ! -s /etc/salt/minion_id ] || IFS= read -r found </etc/salt/minion_id || :
     [ -n "$found" ] || found=$(hostname -f 2>/dev/null || hostname)
     printf '%s\n' "$found"
 }
@@ -75,7 +82,8 @@ salt_version() {
     # Where Salt writes it down, that is read: starting Salt takes a second of processor time.
     for library in /opt/saltstack/salt/lib/python3*/site-packages; do
         if [ -s "$library/salt/_version.txt" ]; then
-            head -n 1 "$library/salt/_version.txt"
+            IFS= read -r installed <"$library/salt/_version.txt" || :
+            printf '%s\n' "$installed"
             return
         fi
         for installed in "$library"/salt-[0-9]*.dist-info; do
@@ -90,22 +98,44 @@ salt_version() {
 
 # say NAME TEXT: a frame of an answer; absent where there is no text.
 say() {
-    if [ -n "$2" ]; then
-        printf '%s is %s\n' "$1" "$(printf '%s\n' "$2" | base64 -w 0)"
+    case $2 in
+    '') printf '%s absent\n' "$1" ;;
+    *[!\ -~]*) printf '%s is %s\n' "$1" "$(printf '%s\n' "$2" | base64 -w 0)" ;;
+    # One plain line goes as it is: most answers are short, and a process takes longer than all else about them.
+    *) printf '%s says %s\n' "$1" "$2" ;;
+    esac
+}
+
+# tell NAME FILE: the same of what is in a file; absent where there is no file.
+tell() {
+    if [ -e "$2" ]; then
+        printf '%s is ' "$1"
+        base64 -w 0 <"$2"
+        echo
     else
         printf '%s absent\n' "$1"
     fi
 }
 
-# key_body FILE: what two files of the same public key have in common.
-key_body() {
-    { grep -v '^-----' "$1" || true; } | tr -d ' \t\r\n'
+# read_key: the text of a public key on standard input; $body is then what it has in common with any other text of the same key.
+read_key() {
+    body=
+    while IFS= read -r line || [ -n "$line" ]; do
+        case $line in -----*) ;; *) body=$body$line ;; esac
+    done
+    case $body in *[!!-~]*) body=$(printf '%s' "$body" | tr -d ' \t\r') ;; esac
 }
 
-# pki_dir ROLE: where salt-ROLE keeps its keys.
+# key_body FILE: the body of the key in it.
+key_body() {
+    read_key <"$1"
+    printf '%s' "$body"
+}
+
+# pki_dir ROLE [SAID]: where salt-ROLE keeps its keys; SAID is what its configuration says, if that is known.
 pki_dir() {
-    folder=$(salt_setting "$1" pki_dir "/etc/salt/pki/$1")
-    case $folder in
+    folder=${2-$(salt_setting "$1" pki_dir '')}
+    case ${folder:=/etc/salt/pki/$1} in
     /*) printf '%s\n' "$folder" ;;
     *) printf '/%s\n' "$folder" ;;
     esac

@@ -20,7 +20,7 @@ own_address() {
 
 silent() {
     at=$(own_address)
-    speaks "$at" 4505 && speaks "$at" 4506 && return
+    [ -n "$(mute "$at" 4505 4506)" ] || return 0
     if ! command -v systemctl >/dev/null || systemctl is-active --quiet salt-master.service; then
         echo "its salt-master does not answer at ports 4505 and 4506 of $at"
     else

@@ -28,15 +28,15 @@ take_turn() {
     fence
 }
 
-minion_config() {
-    readlink -f -- /etc/salt/minion || echo /etc/salt/minion
+# locate: sets $config and $trusted, the minion's configuration and the file of the key it trusts.
+locate() {
+    config=/etc/salt/minion
+    # What is linked to is replaced, and not the link.
+    [ ! -L "$config" ] || config=$(readlink -f -- "$config" || echo "$config")
+    trusted=$(pki_dir minion)/minion_master.pub
 }
 
-trusted_key() {
-    printf '%s/minion_master.pub\n' "$(pki_dir minion)"
-}
-
-# arm SECONDS SCRIPT: keeps what is there now, unless something is kept already, and sets the deadline.
+# arm SECONDS TEXT: keeps what is there now, unless something is kept already, and sets the deadline; TEXT is revert.sh's. Needs locate.
 arm() {
     deadline=$(($(date +%s) + $1))
     if armed; then
@@ -44,24 +44,23 @@ arm() {
         watch_out "$deadline"
         printf '%s\n' "$deadline" >"$(beside "$switch/deadline")"
         settle "$switch/deadline"
-    else
-        rm -rf -- "$switch.new" "$switch"
-        mkdir -m 0700 -- "$switch.new"
-        keep_for_later "$(minion_config)" minion
-        keep_for_later "$(trusted_key)" minion_master.pub
-        keep_for_later "$build_vars" build-vars.json.b64
-        keep_for_later "$state/highstate-due" highstate-due
-        cat -- "$2" >"$switch.new/revert.sh"
-        printf '%s\n' "$deadline" >"$switch.new/deadline"
-        sync -- "$switch.new"/* "$switch.new"
-        mv -T -- "$switch.new" "$switch"
-        sync -- "$state"
-        watch_out "$deadline"
+        return
     fi
-}
-
-keep_for_later() {
-    [ ! -e "$1" ] || cp -p -- "$1" "$switch.new/$2"
+    revert=$2
+    if [ -e "$switch.new" ] || [ -e "$switch" ]; then rm -rf -- "$switch.new" "$switch"; fi
+    mkdir -m 0700 -- "$switch.new"
+    [ ! -e "$config" ] || cp -p -- "$config" "$switch.new/minion"
+    set --
+    for kept in "$trusted" "$build_vars" "$state/highstate-due"; do
+        [ ! -e "$kept" ] || set -- "$@" "$kept"
+    done
+    [ $# -eq 0 ] || cp -p -t "$switch.new" -- "$@"
+    printf '%s' "$revert" >"$switch.new/revert.sh"
+    printf '%s\n' "$deadline" >"$switch.new/deadline"
+    sync -- "$switch.new"/* "$switch.new"
+    mv -T -- "$switch.new" "$switch"
+    sync -- "$state"
+    watch_out "$deadline"
 }
 
 # Somebody has to come at the deadline.
@@ -109,10 +108,10 @@ UNIT
 
 # watcher: the process that waits for the deadline, if it does. The number may be another process's by now.
 watcher() {
-    waiting=$(cat -- "$switch/watcher" 2>/dev/null || true)
-    if [ -n "$waiting" ] && tr '\0' ' ' 2>/dev/null <"/proc/$waiting/cmdline" | grep -q "$switch/revert.sh"; then
-        echo "$waiting"
-    fi
+    waiting=
+    program=
+    { read -r waiting <"$switch/watcher" && read -r program <"/proc/$waiting/cmdline"; } 2>/dev/null || :
+    case $program in *"$switch/revert.sh"*) printf '%s\n' "$waiting" ;; esac
 }
 
 # disarm: nobody comes any more. The deadline goes first: without it everything else is just left over.
@@ -135,10 +134,11 @@ disarm() {
 
 # put_back: everything as it was before the switch, and the minion started. May be killed anywhere and begun again.
 put_back() {
+    locate
     stopped=yes
     minion stop
-    restore minion "$(minion_config)"
-    restore minion_master.pub "$(trusted_key)"
+    restore minion "$config"
+    restore minion_master.pub "$trusted"
     restore build-vars.json.b64 "$build_vars"
     restore highstate-due "$state/highstate-due"
     minion start
@@ -150,11 +150,11 @@ put_back() {
 # restore KEPT PATH
 restore() {
     if [ -e "$switch/$1" ]; then
-        ensure_folder "$(dirname -- "$2")" 0755
+        ensure_folder "${2%/*}" 0755
         cp -p -- "$switch/$1" "$(beside "$2")"
         settle "$2"
     elif [ -e "$2" ]; then
         rm -f -- "$2"
-        sync -- "$(dirname -- "$2")"
+        sync -- "${2%/*}"
     fi
 }

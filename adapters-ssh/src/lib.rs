@@ -9,6 +9,7 @@
 //! ```
 
 mod agent;
+mod crowd;
 mod error;
 mod handshake;
 mod highstate;

@@ -1,6 +1,7 @@
 //! How are masters asked over SSH? One script a question, each one command.
 
 use crate::{
+    crowd::Crowd,
     error::SshError,
     minions::run,
     parse,
@@ -10,37 +11,30 @@ use crate::{
 use async_trait::async_trait;
 use bldr_core::{
     doctor::Workplace,
-    error::{PortError, PortResult},
+    error::{PortError, PortErrorKind, PortResult},
     fleet::{HeldKey, HeldKeys, Host, PublicKey, Standing},
     pace::Strain,
     ports::{Change, Masters},
 };
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::sync::oneshot;
 
 /// [`Masters`] over SSH.
 #[derive(Clone)]
 pub struct SshMasters {
     pool: Pool,
-    queues: Arc<Mutex<HashMap<Host, Arc<Queue>>>>,
+    doors: Arc<Mutex<HashMap<Host, Arc<Door>>>>,
 }
 
-/// Those who want to know on one master which minions answer. A `salt` command costs the master a second of computing:
-/// whoever comes while one runs is asked about together with all others who came, in the next.
+/// Those who want something of one master. What many want of it costs it hardly more than what one does: a `salt` command is a second of
+/// computing, whomever it asks about.
 #[derive(Default)]
-struct Queue {
-    waiting: Mutex<Vec<Waiting>>,
-    turn: tokio::sync::Mutex<()>,
-}
-
-struct Waiting {
-    ids: Vec<String>,
-    within: Duration,
-    answer: oneshot::Sender<PortResult<BTreeSet<String>>>,
+struct Door {
+    pings: Crowd<(Vec<String>, Duration), PortResult<BTreeSet<String>>>,
+    accepts: Crowd<(String, PublicKey), PortResult<Change>>,
 }
 
 /// What `salt` itself takes to start and end, beside the wait for minions.
@@ -55,7 +49,7 @@ const REPOSITORY: Duration = Duration::from_secs(30);
 impl SshMasters {
     /// Masters that are reached over this pool.
     pub fn new(pool: Pool) -> Self {
-        Self { pool, queues: Arc::default() }
+        Self { pool, doors: Arc::default() }
     }
 
     async fn ask<T>(
@@ -71,6 +65,10 @@ impl SshMasters {
         answer.and_then(|answer| parse(&answer)).map_err(|error| error.about(host.node.to_string()))
     }
 
+    fn door(&self, host: &Host) -> Arc<Door> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner).entry(host.clone()).or_default().clone()
+    }
+
     async fn ping_now(&self, host: &Host, ids: &BTreeSet<String>, within: Duration) -> PortResult<BTreeSet<String>> {
         let seconds = within.as_secs().max(1).to_string();
         let mut answered = BTreeSet::new();
@@ -79,15 +77,32 @@ impl SshMasters {
         }
         Ok(answered)
     }
-}
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn accept_now(&self, host: &Host, minions: &[(String, PublicKey)]) -> Vec<PortResult<Change>> {
+        // An id that has a line break in it is nobody's, and would be two lines.
+        let lines = |(id, key): &(String, PublicKey)| format!("{}\n{}\n{}", id.replace('\n', " "), key.pem().lines().count(), key.pem());
+        let text: String = minions.iter().map(lines).collect();
+        let (size, limit) = (text.len().to_string(), self.pool.settings().command_timeout);
+        let answer = run(&self.pool, host, script::ACCEPT, &[&size], text.as_bytes(), limit).await;
+        let subject = host.node.to_string();
+        match answer.and_then(|answer| parse::let_in(&answer, minions.len())) {
+            Ok(changes) => changes.into_iter().map(|change| change.map_err(|error| error.about(subject.clone()))).collect(),
+            Err(error) => {
+                let error = error.about(subject);
+                minions.iter().map(|_| Err(again(&error))).collect()
+            }
+        }
+    }
 }
 
 /// The same failure for somebody else who waited for the answer.
 fn again(error: &PortError) -> PortError {
     PortError { advice: error.advice.clone(), ..PortError::new(error.kind, &error.subject, &error.problem) }
+}
+
+/// Whoever asked for all who waited was given up before there was an answer.
+fn unanswered<T>(host: &Host) -> PortResult<T> {
+    Err(PortError::new(PortErrorKind::Unreachable, host.node.to_string(), "there was no answer"))
 }
 
 #[async_trait]
@@ -112,32 +127,22 @@ impl Masters for SshMasters {
     }
 
     async fn accept(&self, host: &Host, id: &str, key: &PublicKey) -> PortResult<Change> {
-        let limit = self.pool.settings().command_timeout;
-        self.ask(host, script::ACCEPT, &[id, &key.pem().len().to_string()], key.pem().as_bytes(), limit, parse::change).await
+        let serve = async |crowd: Vec<_>| self.accept_now(host, &crowd).await;
+        self.door(host).accepts.join((id.to_owned(), key.clone()), serve).await.unwrap_or_else(|| unanswered(host))
     }
 
     async fn ping(&self, host: &Host, ids: &[String], within: Duration) -> PortResult<BTreeSet<String>> {
-        let queue = locked(&self.queues).entry(host.clone()).or_default().clone();
-        let (answer, mut answered) = oneshot::channel();
-        locked(&queue.waiting).push(Waiting { ids: ids.to_vec(), within, answer });
-        let turn = queue.turn.lock().await;
-        if let Ok(answer) = answered.try_recv() {
-            return answer;
-        }
-        let crowd = std::mem::take(&mut *locked(&queue.waiting));
-        let all = crowd.iter().flat_map(|one| one.ids.iter().cloned()).collect();
-        let longest = crowd.iter().map(|one| one.within).max().unwrap_or(within);
-        let said = self.ping_now(host, &all, longest).await;
-        for one in crowd {
-            let its = match &said {
-                Ok(ids) => Ok(one.ids.into_iter().filter(|id| ids.contains(id)).collect()),
+        let serve = async |crowd: Vec<(Vec<String>, Duration)>| {
+            let all = crowd.iter().flat_map(|(ids, _)| ids.iter().cloned()).collect();
+            let longest = crowd.iter().map(|(_, within)| *within).max().unwrap_or(within);
+            let said = self.ping_now(host, &all, longest).await;
+            let its = |(ids, _): (Vec<String>, _)| match &said {
+                Ok(answered) => Ok(ids.into_iter().filter(|id| answered.contains(id)).collect()),
                 Err(error) => Err(again(error)),
             };
-            // Nobody listens any more where the caller has gone.
-            let _ = one.answer.send(its);
-        }
-        drop(turn);
-        answered.await.unwrap_or(said)
+            crowd.into_iter().map(its).collect()
+        };
+        self.door(host).pings.join((ids.to_vec(), within), serve).await.unwrap_or_else(|| unanswered(host))
     }
 
     async fn forget(&self, host: &Host, keys: &[HeldKey]) -> PortResult<BTreeSet<String>> {

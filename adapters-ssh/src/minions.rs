@@ -63,25 +63,23 @@ impl Minions for SshMinions {
 
     async fn repoint(&self, host: &Host, to: &Repointing) -> PortResult<Change> {
         let limit = self.pool.settings().command_timeout + RESTART;
-        let (key, vars, script) = (to.key.pem(), to.build_vars.as_deref().unwrap_or_default(), script::REVERT.text());
-        let sizes = [key, vars, script].map(|part| part.len().to_string());
-        let patience = to.patience.as_secs().max(1).to_string();
-        let arguments = [to.address.as_str(), &patience, &sizes[0], &sizes[1], &sizes[2]];
-        let answer = run(&self.pool, host, script::REPOINT, &arguments, [key, vars, script].concat().as_bytes(), limit).await;
+        let vars = to.build_vars.as_deref().unwrap_or_default();
+        let (patience, size) = (to.patience.as_secs().max(1).to_string(), vars.len().to_string());
+        let arguments = [to.address.as_str(), &patience, to.key.pem(), script::REVERT.text(), &size];
+        let answer = run(&self.pool, host, script::REPOINT, &arguments, vars.as_bytes(), limit).await;
         answer.and_then(|answer| parse::change(&answer)).map_err(|error| error.about(host.node.to_string()))
     }
 
     async fn prove(&self, host: &Host, address: &MasterAddress, key: &PublicKey, within: Duration) -> PortResult<Proof> {
-        let (seconds, size) = (within.as_secs().max(1).to_string(), key.pem().len().to_string());
+        let seconds = within.as_secs().max(1).to_string();
         let limit = self.pool.settings().command_timeout + within;
-        let answer = run(&self.pool, host, script::PROVE, &[address.as_str(), &seconds, &size], key.pem().as_bytes(), limit).await;
+        let answer = run(&self.pool, host, script::PROVE, &[address.as_str(), &seconds, key.pem()], b"", limit).await;
         answer.and_then(|answer| parse::proof(&answer)).map_err(|error| error.about(host.node.to_string()))
     }
 
     async fn confirm(&self, host: &Host, address: &MasterAddress, key: &PublicKey) -> PortResult<()> {
         let limit = self.pool.settings().command_timeout + RESTART;
-        let arguments = [address.as_str(), &key.pem().len().to_string()];
-        let answer = run(&self.pool, host, script::CONFIRM, &arguments, key.pem().as_bytes(), limit).await;
+        let answer = run(&self.pool, host, script::CONFIRM, &[address.as_str(), key.pem()], b"", limit).await;
         answer.map(|_| ()).map_err(|error| error.about(host.node.to_string()))
     }
 

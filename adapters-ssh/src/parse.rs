@@ -64,6 +64,21 @@ pub(crate) fn change(answer: &Answer) -> Result<Change, SshError> {
     }
 }
 
+/// What `accept.sh` says of so many minions, in their order.
+pub(crate) fn let_in(answer: &Answer, minions: usize) -> Result<Vec<Result<Change, SshError>>, SshError> {
+    let of = |place: usize| {
+        let said = answer.required(&place.to_string())?;
+        Ok(match said.split_once(' ').unwrap_or((said, "")) {
+            ("made", _) => Ok(Change::Made),
+            ("none", _) => Ok(Change::NotNeeded),
+            ("taken", why) => Err(SshError::Taken(why.into())),
+            ("strange", why) => Err(SshError::Declined(why.into())),
+            _ => return Err(answer.garbled("it does not say what became of a minion")),
+        })
+    };
+    (1..=minions).map(of).collect()
+}
+
 /// What `standing.sh` says.
 pub(crate) fn standing(answer: &Answer) -> Result<Standing, SshError> {
     let text = answer.text("public-key")?.ok_or(SshError::Absent("there is no master.pub: no salt-master has run there yet"))?;

@@ -155,10 +155,11 @@ impl Answer {
         self.word(name).ok_or_else(|| self.garbled("a part of it is missing"))
     }
 
-    /// A content that was sent as `is BASE64`; `None` where it is `absent`.
+    /// A content that was sent as `is BASE64`, or as `says TEXT` where it is one line; `None` where it is `absent`.
     pub(crate) fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>, SshError> {
         match self.required(name)? {
             "absent" => Ok(None),
+            value if value.starts_with("says ") => Ok(value.strip_prefix("says ").map(|text| format!("{text}\n").into_bytes())),
             value => {
                 let encoded = value.strip_prefix("is").ok_or_else(|| self.garbled("a part of it is no content"))?;
                 BASE64_STANDARD.decode(encoded.trim()).map(Some).map_err(|_| self.garbled("a part of it is no base64"))

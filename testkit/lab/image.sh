@@ -44,4 +44,9 @@ chown -R 1000:1000 home/ubuntu
 install -m 755 "$here/systemctl" "$usr/bin/systemctl"
 install -m 755 "$here/salt-call" "$usr/bin/salt-call"
 install -m 755 "$here/salt-standin" "$usr/bin/salt-standin"
+# Where Salt's own packages write it down. Another one is a host's own /etc/salt/stub-version.
+library=$image/opt/saltstack/salt/lib/python3.11/site-packages/salt
+mkdir -p "$library"
+echo 3008.3 >"$image/etc/salt/stub-version"
+ln -s /etc/salt/stub-version "$library/_version.txt"
 for program in salt-minion salt-master salt salt-key salt-run; do ln -s salt-standin "$usr/bin/$program"; done

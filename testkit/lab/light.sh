@@ -11,6 +11,9 @@ mount_disk() {
   mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts "$root/dev/pts"
   mount -t tmpfs -o mode=1777,size=64m shm "$root/dev/shm"
   mount -t proc proc "$root/proc"
+  # The kernel counts the load of the whole machine, which is that of all hosts.
+  [ -e "$disk/loadavg" ] || echo '0.00 0.00 0.00 1/10 100' >"$disk/loadavg"
+  mount --bind "$disk/loadavg" "$root/proc/loadavg"
   mount -t sysfs -o ro sysfs "$root/sys"
 }
 

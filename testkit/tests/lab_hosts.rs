@@ -29,6 +29,16 @@ async fn the_stock_client_logs_in_as_ubuntu_and_has_sudo() {
 }
 
 #[tokio::test]
+async fn a_host_does_not_carry_the_load_of_the_others() {
+    let lab = Lab::new().await.unwrap();
+    let hosts = lab.hosts(vec![HostSpec::new("a", address(1)), HostSpec::new("b", address(2))]).await.unwrap();
+    let load = async |host: &Host| host.shell("cut -d ' ' -f 1 /proc/loadavg").await.unwrap();
+    assert_eq!((load(&hosts[0]).await.trim(), load(&hosts[1]).await.trim()), ("0.00", "0.00"));
+    hosts[0].shell("echo '7.50 0.00 0.00 1/10 100' >/proc/loadavg").await.unwrap();
+    assert_eq!((load(&hosts[0]).await.trim(), load(&hosts[1]).await.trim()), ("7.50", "0.00"), "what a test says it is");
+}
+
+#[tokio::test]
 async fn a_host_answers_on_its_public_address_from_the_hub_and_from_other_hosts() {
     let lab = Lab::new().await.unwrap();
     let specs = vec![HostSpec::new("a", address(1)).public(Ipv4Addr::new(198, 51, 100, 7)), HostSpec::new("b", address(2))];

@@ -62,9 +62,10 @@ const SALT_KEY: &str = "#!/bin/sh\necho \"$@\" >>DIR/salt-key.log\nfor id in $(e
 const SALT_RUN: &str = "#!/bin/sh\necho \"$@\" >>DIR/salt-run.log\ncat \"DIR/$2.json\"\n";
 const SALT_VERSION: &str = "#!/bin/sh\necho \"${0##*/} 3008.3 (Argon)\"\n";
 
-// Every durable step of a script ends in a sync: kills the script at the one the test has chosen.
-const SYNC: &str = "#!/bin/sh\n[ -e DIR/kill-at-sync ] || exec /usr/bin/sync \"$@\"\nleft=$(cat DIR/kill-at-sync)\n\
-                    [ \"$left\" -gt 0 ] || { kill -9 $PPID; exit 1; }\necho $((left - 1)) >DIR/kill-at-sync\n";
+// What changes files: kills the script at the one the test has chosen, before it has done anything.
+const CHANGING: [&str; 6] = ["sync", "mv", "cp", "rm", "mkdir", "chmod"];
+const KILLED: &str = "#!/bin/sh\n[ -e DIR/kill-at-change ] || exec \"/usr/bin/${0##*/}\" \"$@\"\nleft=$(cat DIR/kill-at-change)\n\
+                      [ \"$left\" -gt 0 ] || { kill -9 $PPID; exit 1; }\necho $((left - 1)) >DIR/kill-at-change\nexec \"/usr/bin/${0##*/}\" \"$@\"\n";
 
 /// A running sshd.
 pub struct Server {
@@ -120,7 +121,6 @@ impl Server {
         let stubs = [
             ("salt-call", SALT_CALL),
             ("systemctl", SYSTEMCTL),
-            ("sync", SYNC),
             ("ss", SS),
             ("salt", SALT),
             ("salt-key", SALT_KEY),
@@ -128,7 +128,7 @@ impl Server {
             ("salt-minion", SALT_VERSION),
             ("salt-master", SALT_VERSION),
         ];
-        for (name, text) in stubs {
+        for (name, text) in stubs.into_iter().chain(CHANGING.map(|name| (name, KILLED))) {
             fs::write(path.join("bin").join(name), text.replace("DIR", &path.to_string_lossy())).unwrap();
             run("chmod", &["755", &path.join("bin").join(name).to_string_lossy()]);
         }
