@@ -211,7 +211,32 @@ async fn a_fleet_whose_state_is_in_s3_changes_masters() {
     let firsts = objects.iter().filter(|key| key.ends_with("/000001.jsonl")).count();
     eprintln!("{} objects record {firsts} runs", objects.len());
     assert_eq!(firsts, 3, "every run is recorded there");
+    a_node_does_not_listen_to_an_older_run(&fleet).await;
     assert!(!fleet.home.join(".bldr").exists() && !fleet.home.join(".cfn").exists(), "nothing of it is kept on the operator's machine");
+}
+
+/// Every node that was moved knows under which holding of which lock; one that knows of a later one is changed by nobody before that.
+async fn a_node_does_not_listen_to_an_older_run(fleet: &Fleet) {
+    const TENURE: &str = "/var/lib/bldr/tenure";
+    let seen =
+        |text: Option<String>| text.unwrap().trim().split_once(' ').map(|(lock, epoch)| (lock.to_owned(), epoch.to_owned())).unwrap();
+    let (lock, epoch) = seen(fleet.file("harbor--ci--1", TENURE).await);
+    assert_eq!(seen(fleet.file("harbor--prod--2", TENURE).await), (lock.clone(), epoch.clone()), "the same run was on both");
+    assert_eq!(fleet.file("ferry--demo--1", TENURE).await, Some(format!("{lock} 1\n")), "an earlier one on this");
+    let node = &fleet.hosts["harbor--ci--1"];
+    fs::write(fleet.home.join("motd"), "x").unwrap();
+    let upload = format!("upload_file:harbor--ci,{},/etc/motd-of-bldr,use_bootstrap_user=yes", fleet.home.join("motd").display());
+    node.write(TENURE, format!("{lock} 99\n").as_bytes(), 0o600).await.unwrap();
+    let (code, said) = fleet.json(&[&upload]).await;
+    let message = said[0]["error"]["message"].as_str().unwrap();
+    assert!(
+        code == Some(3) && message.contains("a run that took the lock later has worked on it since (epoch 99, this run has"),
+        "{message}"
+    );
+    assert_eq!(fleet.file("harbor--ci--1", "/etc/motd-of-bldr").await, None);
+    node.write(TENURE, b"another 99\n", 0o600).await.unwrap();
+    assert_eq!(fleet.json(&[&upload]).await.0, Some(0));
+    assert!(fleet.file("harbor--ci--1", TENURE).await.unwrap().starts_with(&format!("{lock} ")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
