@@ -142,8 +142,8 @@ pub(super) async fn read(wanted: &str, stores: &Stores) -> Result<Read, Exit> {
 async fn one(run: &RunId, runs: &[RunId], stores: &Stores) -> Result<Read, Exit> {
     let records = stores.journal.read(run).await?;
     let record = RunRecord::of(run, &records).ok_or_else(|| Exit::refused(format!("run {run}: its record has no beginning")))?;
-    let holder = stores.lock.owner().await?.map(|holding| holding.owner);
-    let standing = record.standing(holder.as_ref(), runs.last() == Some(run));
+    let holder = stores.lock.owner().await?;
+    let standing = record.standing(holder.as_ref(), runs.last() == Some(run), stores.clock.now());
     Ok(Read { record, standing })
 }
 
