@@ -37,7 +37,7 @@ pub(crate) struct Rhythm {
 
 impl Default for Rhythm {
     fn default() -> Self {
-        Self { beat: Duration::from_secs(15), limit: Duration::from_secs(60) }
+        Self { beat: Duration::from_secs(15), limit: Holding::SILENCE }
     }
 }
 
@@ -66,7 +66,7 @@ struct Holder {
 impl State {
     fn holding(&self) -> Option<Holding> {
         let holder = self.holder.as_ref()?;
-        Some(Holding { owner: holder.owner.clone(), epoch: Some(self.epoch), heard: Some(holder.heard) })
+        Some(Holding { epoch: Some(self.epoch), heard: Some(holder.heard), ..holder.owner.clone().into() })
     }
 
     /// Its id, where it has one: it travels in headers, and in what is sent to machines.
@@ -198,7 +198,8 @@ impl Lock for S3Lock {
     }
 
     async fn owner(&self) -> PortResult<Option<Holding>> {
-        Ok(self.seen().await?.state.holding())
+        let holding = self.seen().await?.state.holding();
+        Ok(holding.map(|holding| Holding { gone: self.is_gone(&holding.owner), ..holding }))
     }
 
     async fn break_it(&self, by: &Owner, reason: &str) -> PortResult<Option<Holding>> {

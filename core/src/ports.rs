@@ -696,11 +696,26 @@ pub struct Holding {
     pub epoch: Option<u64>,
     /// When they last said that they are still there; `None` where that is known without their saying so.
     pub heard: Option<Timestamp>,
+    /// Whether it is known that their process is no more. Not kept: it is seen from its own machine.
+    #[serde(skip)]
+    pub gone: bool,
+}
+
+impl Holding {
+    /// A holder who has not got through to the lock for so long begins nothing more, whether they live or not.
+    pub const SILENCE: Duration = Duration::from_secs(60);
+
+    /// Whether anything may be begun under it at this time.
+    pub fn lives(&self, now: Timestamp) -> bool {
+        let silent =
+            self.heard.is_some_and(|heard| u128::try_from(now.0 - heard.0).is_ok_and(|silence| silence > Self::SILENCE.as_millis()));
+        !self.gone && !silent
+    }
 }
 
 impl From<Owner> for Holding {
     fn from(owner: Owner) -> Self {
-        Self { owner, epoch: None, heard: None }
+        Self { owner, epoch: None, heard: None, gone: false }
     }
 }
 

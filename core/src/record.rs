@@ -5,7 +5,7 @@ use crate::{
     event::{Action, Event, LaneNames, Outcome, RunId, States},
     fleet::Timestamp,
     name::{NodeName, StackName},
-    ports::{Change, Owner, Record},
+    ports::{Change, Holding, Record},
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -176,11 +176,12 @@ impl RunRecord {
         }
     }
 
-    /// How it stands, where this is who holds the fleet's lock. A run holds it from before it begins until after it ends.
-    pub fn standing(&self, holder: Option<&Owner>, newest: bool) -> RunStanding {
+    /// How it stands, where this is who holds the fleet's lock at this time. A run holds it from before it begins until after it ends; some
+    /// locks are held by a run that was killed, too, until somebody breaks them.
+    pub fn standing(&self, holder: Option<&Holding>, newest: bool, now: Timestamp) -> RunStanding {
         match holder {
             _ if self.ended => RunStanding::Ended,
-            Some(owner) if newest && !self.stopped && owner.since <= self.began => RunStanding::GoingOn,
+            Some(holding) if newest && !self.stopped && holding.owner.since <= self.began && holding.lives(now) => RunStanding::GoingOn,
             _ => RunStanding::CutShort,
         }
     }

@@ -23,7 +23,7 @@ struct State {
 
 impl State {
     fn holding(&self) -> Option<Holding> {
-        Some(Holding { owner: self.holder.clone()?, epoch: Some(self.epoch), heard: None })
+        Some(Holding { epoch: Some(self.epoch), ..self.holder.clone()?.into() })
     }
 }
 

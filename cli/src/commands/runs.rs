@@ -23,7 +23,7 @@ use bldr_core::{
     execute::RunReport,
     fleet::Timestamp,
     name::StackName,
-    ports::{Operator, Owner, Position, Record},
+    ports::{Holding, Operator, Position, Record},
     record::{RunRecord, RunStanding, StackRecord, StepEnd, StepRecord},
 };
 use serde::Serialize;
@@ -151,13 +151,13 @@ pub(super) async fn read(wanted: &str, stores: &Stores) -> Result<Read, Exit> {
 }
 
 /// Who holds the lock. Asked before a run is read: whoever gives it back has recorded the end of theirs.
-async fn holder(stores: &Stores) -> Result<Option<Owner>, Exit> {
-    Ok(stores.lock.owner().await?.map(|holding| holding.owner))
+async fn holder(stores: &Stores) -> Result<Option<Holding>, Exit> {
+    Ok(stores.lock.owner().await?)
 }
 
-async fn one(run: &RunId, runs: &[RunId], holder: Option<&Owner>, stores: &Stores) -> Result<Read, Exit> {
+async fn one(run: &RunId, runs: &[RunId], holder: Option<&Holding>, stores: &Stores) -> Result<Read, Exit> {
     let record = begun(run, &stores.journal.read(run).await?)?;
-    let standing = record.standing(holder, runs.last() == Some(run));
+    let standing = record.standing(holder, runs.last() == Some(run), stores.clock.now());
     Ok(Read { record, standing })
 }
 
@@ -349,7 +349,7 @@ async fn watch(wanted: &str, stores: &Stores, session: &Session) -> Result<Code,
                 None => begun(&id, &new)?,
                 Some(seen) => new.iter().fold(seen, RunRecord::heard),
             };
-            let standing = record.standing(holder.as_ref(), newest);
+            let standing = record.standing(holder.as_ref(), newest, stores.clock.now());
             if standing != RunStanding::GoingOn || operator.interrupted() {
                 return Ok::<_, Exit>(Read { record, standing });
             }

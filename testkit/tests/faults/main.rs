@@ -60,7 +60,7 @@ fn is_cut_short(world: &World, record: &RunRecord, records: &[Record], told: &st
     let ended = records.iter().filter(|record| matches!(record.event, Event::StepFinished { .. } | Event::StepFailed { .. })).count();
     assert_eq!(record.open_steps().count(), began - ended, "{told}");
     let finished = records.iter().any(|record| matches!(record.event, Event::RunFinished { .. }));
-    assert_eq!(record.standing(None, true), if finished { RunStanding::Ended } else { RunStanding::CutShort }, "{told}");
+    assert_eq!(record.standing(None, true, record.last), if finished { RunStanding::Ended } else { RunStanding::CutShort }, "{told}");
 }
 
 /// What happened to a fleet: at this call, this. `None` where it could not, as the run made fewer calls or this was none of its kind.
