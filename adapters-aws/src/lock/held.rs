@@ -6,23 +6,31 @@ use bldr_core::{
     error::{PortError, PortErrorKind, PortResult},
     ports::{Answered, LockGuard, Tenure},
 };
+use rustix::time::{ClockId, clock_gettime};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::Duration,
 };
 use tokio::task::JoinHandle;
 
-/// A moment by both clocks. The one that never goes back stands still while a laptop sleeps; the other one does not.
+/// Darwin's monotonic clock goes on in sleep, Linux's does not.
+#[cfg(target_os = "linux")]
+const CLOCK: ClockId = ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const CLOCK: ClockId = ClockId::Monotonic;
+
+/// A moment by the clock that goes on while a laptop sleeps, and that nobody sets. `Instant` stands still then; the time of day jumps.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment(Instant, SystemTime);
+pub(super) struct Moment(Duration);
 
 impl Moment {
     pub(super) fn now() -> Self {
-        Self(Instant::now(), SystemTime::now())
+        let now = clock_gettime(CLOCK);
+        Self(Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0)))
     }
 
     fn elapsed(self) -> Duration {
-        self.0.elapsed().max(self.1.elapsed().unwrap_or_default())
+        Self::now().0.saturating_sub(self.0)
     }
 }
 
