@@ -26,7 +26,7 @@ pub(crate) struct Bucket {
 /// After each of these pauses, in milliseconds, a write is tried once more that others were in the way of.
 const PAUSES: [u64; 5] = [50, 100, 200, 400, 800];
 
-/// What is kept beside an object: who wrote it, when, under which epoch of the lock, and which write it was.
+/// What is kept beside an object: who wrote it, when, under which holding of the lock, and which write it was.
 pub(crate) type Notes = HashMap<String, String>;
 
 /// An object as it was read.
@@ -128,10 +128,10 @@ impl Bucket {
     /// Writes an object if what is there is what is believed to be there. A write whose answer was lost is told from that of somebody
     /// else by its number, which no other write has.
     pub(crate) async fn put(&self, key: &str, bytes: &[u8], writer: &Writer, there: There<'_>, sealed: Sealed) -> Result<Put, Failure> {
-        self.put_with(key, bytes, writer.notes(), there, sealed).await
+        self.put_with(key, bytes, &writer.notes(), there, sealed).await
     }
 
-    pub(crate) async fn put_with(&self, key: &str, bytes: &[u8], notes: Notes, there: There<'_>, sealed: Sealed) -> Result<Put, Failure> {
+    pub(crate) async fn put_with(&self, key: &str, bytes: &[u8], notes: &Notes, there: There<'_>, sealed: Sealed) -> Result<Put, Failure> {
         for pause in PAUSES.into_iter().map(Some).chain([None]) {
             let (if_none_match, if_match) = match there {
                 There::Nothing => (Some("*".to_owned()), None),
@@ -183,20 +183,21 @@ impl Bucket {
         Err(self.failed(Said::InTheWay(String::new())))
     }
 
-    /// The objects right in this folder (`a/b/`), by key; all pages or an error.
-    pub(crate) async fn list(&self, folder: &str) -> Result<Vec<Listed>, Failure> {
-        Ok(self.listed(folder).await?.0)
+    /// The objects right in this folder (`a/b/`), by key, those after this key where one is given; all pages or an error.
+    pub(crate) async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Listed>, Failure> {
+        Ok(self.listed(folder, after).await?.0)
     }
 
     /// The folders right in this folder: their names.
     pub(crate) async fn folders(&self, folder: &str) -> Result<Vec<String>, Failure> {
-        Ok(self.listed(folder).await?.1)
+        Ok(self.listed(folder, None).await?.1)
     }
 
-    async fn listed(&self, folder: &str) -> Result<(Vec<Listed>, Vec<String>), Failure> {
+    async fn listed(&self, folder: &str, after: Option<&str>) -> Result<(Vec<Listed>, Vec<String>), Failure> {
         let (mut objects, mut folders, mut next) = (Vec::new(), Vec::new(), None::<String>);
         loop {
-            let asked = self.client.list_objects_v2().bucket(&*self.name).prefix(folder).delimiter("/");
+            let asked =
+                self.client.list_objects_v2().bucket(&*self.name).prefix(folder).delimiter("/").set_start_after(after.map(Into::into));
             let page = asked.set_continuation_token(next.clone()).send().await;
             let page = page.map_err(|error| self.failed(self.said("s3:ListBucket", &error)))?;
             for object in page.contents() {

@@ -1,7 +1,7 @@
 //! Where are the contexts of all stacks, when they are in a bucket? In `CONTEXTS/STACK.json`.
 
 use crate::{
-    bucket::{Deleted, Object, Put, Sealed, There},
+    bucket::{Deleted, Notes, Object, Put, Sealed, There},
     copies::Copies,
     failure::Failure,
     shelf::{Shelf, no_revision, text},
@@ -12,15 +12,16 @@ use async_trait::async_trait;
 use bldr_core::{
     error::{PortError, PortErrorKind, PortResult},
     name::StackName,
-    ports::{ContextStore, Document, Expected, Replaced, Revision},
+    ports::{ContextStore, Document, Expected, Replaced, Revision, Tenure},
 };
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 /// The contexts of all stacks in a folder of a bucket, one object each. Objects that are not called after a stack are left alone.
 ///
-/// A revision is the object's ETag. What is replaced is kept by the bucket where its versioning is on, and beside the contexts where it
-/// is not.
+/// A revision is the object's ETag, and the holding of the lock under which it was written: so a save has nothing to ask before it writes.
+/// What is replaced is kept by the bucket where its versioning is on, and beside the contexts where it is not; to be copied it has to be
+/// read first.
 #[derive(Clone)]
 pub struct S3Contexts {
     shelf: Shelf,
@@ -59,26 +60,46 @@ impl S3Contexts {
     }
 
     /// Why what is there must not be replaced: it is not what was expected.
-    fn conflict(stack: &StackName, expected: &Expected, stored: Option<&Object>) -> Option<PortError> {
+    fn conflict(stack: &StackName, expected: Option<&Seen<'_>>, stored: Option<&Object>) -> Option<PortError> {
         let written = stored.map(|stored| format!(" ({})", Written::of(&stored.notes, stored.modified))).unwrap_or_default();
         let problem = match (expected, stored) {
-            (Expected::Absent, None) => return None,
-            (Expected::Revision(expected), Some(stored)) if expected.0 == stored.etag => return None,
-            (Expected::Absent, Some(_)) => format!("somebody else has made its context in the meantime{written}"),
-            (Expected::Revision(_), Some(_)) => format!("somebody else has written its context since it was read{written}"),
-            (Expected::Revision(_), None) => "somebody else has removed its context since it was read".to_owned(),
+            (None, None) => return None,
+            (Some(expected), Some(stored)) if expected.etag == stored.etag => return None,
+            (None, Some(_)) => format!("somebody else has made its context in the meantime{written}"),
+            (Some(_), Some(_)) => format!("somebody else has written its context since it was read{written}"),
+            (Some(_), None) => "somebody else has removed its context since it was read".to_owned(),
         };
         let advice = "nothing was written; run this again, it then begins with what is there now";
         Some(PortError::new(PortErrorKind::Conflict, stack.as_str(), problem).advise(advice))
     }
 
     /// That this may be replaced by us.
-    fn ours(&self, stack: &StackName, expected: &Expected, stored: Option<&Object>) -> PortResult<()> {
+    fn ours(&self, stack: &StackName, expected: Option<&Seen<'_>>, stored: Option<&Object>) -> PortResult<()> {
         if let Some(conflict) = Self::conflict(stack, expected, stored) {
             return Err(conflict);
         }
         stored.map_or(Ok(()), |stored| self.shelf.fenced(stack.as_str(), stored))
     }
+}
+
+/// What a revision says.
+struct Seen<'a> {
+    etag: &'a str,
+    tenure: Option<Tenure>,
+}
+
+impl<'a> Seen<'a> {
+    /// `ETAG`, or `ETAG@EPOCH@LOCK`.
+    fn at(Revision(revision): &'a Revision) -> Self {
+        let (etag, under) = revision.split_once('@').unwrap_or((revision, ""));
+        let tenure = under.split_once('@').and_then(|(epoch, lock)| Some(Tenure { lock: lock.into(), epoch: epoch.parse().ok()? }));
+        Self { etag, tenure }
+    }
+}
+
+fn revision(etag: &str, notes: &Notes) -> Revision {
+    let under = |Tenure { lock, epoch }| format!("{etag}@{epoch}@{lock}");
+    Revision(Written::tenure_of(notes).map_or_else(|| etag.to_owned(), under))
 }
 
 #[async_trait]
@@ -91,26 +112,32 @@ impl ContextStore for S3Contexts {
 
     async fn load(&self, stack: &StackName) -> PortResult<Document> {
         let stored = self.stored(stack).await?.ok_or_else(|| self.missing(stack))?;
-        let revision = Revision(stored.etag);
+        let revision = revision(&stored.etag, &stored.notes);
         Ok(Document { text: text(&self.shelf.shown(&Self::name(stack)), stored.bytes)?, revision })
     }
 
     async fn save(&self, stack: &StackName, text: &str, expected: &Expected) -> PortResult<Revision> {
         let name = Self::name(stack);
-        let stored = self.stored(stack).await?;
-        self.ours(stack, expected, stored.as_ref())?;
-        if let Some(same) = stored.as_ref().filter(|stored| stored.bytes == text.as_bytes()) {
-            return Ok(Revision(same.etag.clone()));
-        }
+        let expected = match expected {
+            Expected::Absent => None,
+            Expected::Revision(revision) => Some(Seen::at(revision)),
+        };
+        let expected = expected.as_ref();
         let mut notes = self.shelf.writer.notes();
-        if !self.versioned().await? {
-            self.copies(stack).keep(stored.as_ref(), &mut notes).await?;
+        let versioned = self.versioned().await?;
+        // Otherwise S3 itself says whether it is still there, when it is replaced.
+        if !versioned || self.shelf.writer.is_before(expected.and_then(|seen| seen.tenure.as_ref())) {
+            let stored = self.stored(stack).await?;
+            self.ours(stack, expected, stored.as_ref())?;
+            if !versioned {
+                self.copies(stack).keep(stored.as_ref(), &mut notes).await?;
+            }
         }
-        let there = stored.as_ref().map_or(There::Nothing, |stored| There::Still(&stored.etag));
+        let there = expected.map_or(There::Nothing, |seen| There::Still(seen.etag));
         let key = self.shelf.key(&name);
-        let put = self.shelf.bucket.put_with(&key, text.as_bytes(), notes, there, Sealed::AsTheBucketDoes).await;
+        let put = self.shelf.bucket.put_with(&key, text.as_bytes(), &notes, there, Sealed::AsTheBucketDoes).await;
         match put.map_err(self.shelf.about(&name))? {
-            Put::Done(etag) => Ok(Revision(etag)),
+            Put::Done(etag) => Ok(revision(&etag, &notes)),
             Put::Refused => {
                 let stored = self.stored(stack).await?;
                 // It may have been put back meanwhile to what was expected; we were refused all the same.
@@ -122,9 +149,9 @@ impl ContextStore for S3Contexts {
     }
 
     async fn remove(&self, stack: &StackName, stored: &Revision) -> PortResult<()> {
-        let (name, expected) = (Self::name(stack), Expected::Revision(stored.clone()));
+        let (name, expected) = (Self::name(stack), Seen::at(stored));
         let there = self.stored(stack).await?.ok_or_else(|| self.missing(stack))?;
-        self.ours(stack, &expected, Some(&there))?;
+        self.ours(stack, Some(&expected), Some(&there))?;
         if !self.versioned().await? {
             self.copies(stack).keep(Some(&there), &mut self.shelf.writer.notes()).await?;
         }
@@ -133,7 +160,7 @@ impl ContextStore for S3Contexts {
             Deleted::Absent => Err(self.missing(stack)),
             Deleted::Refused => {
                 let now = self.stored(stack).await?;
-                Err(Self::conflict(stack, &expected, now.as_ref()).unwrap_or_else(|| self.missing(stack)))
+                Err(Self::conflict(stack, Some(&expected), now.as_ref()).unwrap_or_else(|| self.missing(stack)))
             }
         }
     }

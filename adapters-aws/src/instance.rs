@@ -23,6 +23,7 @@ pub(crate) fn ours(theirs: &Theirs) -> Result<Option<Instance>, Failure> {
         id: Ec2Id(id.into()),
         stack: stack.to_owned(),
         node_tag: tag(NODE).map(str::to_owned),
+        tags: theirs.tags().iter().filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()))).collect(),
         state: state(theirs, id)?,
         private: theirs.private_ip_address().and_then(|a| a.parse().ok()),
         public: theirs.public_ip_address().and_then(|a| a.parse().ok()),
@@ -75,6 +76,13 @@ mod tests {
         assert_eq!(ours(&both).unwrap().unwrap().stack, "a--new");
         let empty = tagged(&[(CLOUDFORMATION, "a--old"), (CLUSTER, "")]).build();
         assert_eq!(ours(&empty).unwrap().unwrap().stack, "a--old");
+    }
+
+    #[test]
+    fn all_tags_come_along_those_without_a_value_too() {
+        let tags = ours(&tagged(&[(CLUSTER, "a--b"), ("Team", "web"), ("Cost", "")]).build()).unwrap().unwrap().tags;
+        let expected = [(CLUSTER, "a--b"), ("Cost", ""), ("Team", "web")];
+        assert_eq!(tags, expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use bldr_core::{
     error::{PortError, PortErrorKind, PortResult},
     event::RunId,
     name::NodeName,
-    ports::{Journal, Record},
+    ports::{Journal, Position, Record},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use std::{
@@ -47,7 +47,7 @@ impl S3Journal {
     }
 
     /// The folder of a run. A run is named by whoever reads a journal, so its name is checked before it becomes a key.
-    fn named(shelf: &Shelf, run: &RunId) -> PortResult<Shelf> {
+    fn folder_of(shelf: &Shelf, run: &RunId) -> PortResult<Shelf> {
         let name = &run.0;
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
@@ -59,7 +59,7 @@ impl S3Journal {
 
     /// The one that writes this run; it is begun where there is none, and ends with the journal.
     fn writer(&self, run: &RunId) -> PortResult<mpsc::UnboundedSender<Line>> {
-        let shelf = Self::named(&self.runs, run)?;
+        let shelf = Self::folder_of(&self.runs, run)?;
         let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = writing.entry(run.clone()).or_insert_with(|| {
             let (lines, coming) = mpsc::unbounded_channel();
@@ -90,20 +90,28 @@ async fn written(shelf: Shelf, mut coming: mpsc::UnboundedReceiver<Line>) {
 /// Writes one segment under the first number that nobody has.
 async fn segment(shelf: &Shelf, next: &mut u64, text: &[u8]) -> PortResult<()> {
     loop {
-        let put = shelf.put(&format!("{next:06}.jsonl"), text, There::Nothing, Sealed::AsTheBucketDoes).await?;
+        let put = shelf.put(&named(*next), text, There::Nothing, Sealed::AsTheBucketDoes).await?;
         if put != Put::Refused {
             *next += 1;
             return Ok(());
         }
-        let last = numbered(shelf).await?.last().map_or(0, |(number, _)| *number);
+        let last = numbered(shelf, *next).await?.last().map_or(0, |(number, _)| *number);
         *next = last.max(*next) + 1;
     }
 }
 
-/// The segments of a run, in order: their numbers and names.
-async fn numbered(shelf: &Shelf) -> PortResult<Vec<(u64, String)>> {
-    let names = shelf.names(".jsonl").await?;
-    let mut numbered: Vec<_> = names.iter().filter_map(|name| Some((name.parse().ok()?, format!("{name}.jsonl")))).collect();
+/// What a segment is called: in text order they are in order.
+fn named(number: u64) -> String {
+    format!("{number:06}{SEGMENT}")
+}
+
+const SEGMENT: &str = ".jsonl";
+
+/// The segments of a run after this one, in order: their numbers and names. Nothing is asked about those before.
+async fn numbered(shelf: &Shelf, after: u64) -> PortResult<Vec<(u64, String)>> {
+    let names = shelf.names_after(&named(after), SEGMENT).await?;
+    let numbered = names.iter().filter_map(|name| Some((name.parse().ok()?, format!("{name}{SEGMENT}"))));
+    let mut numbered: Vec<_> = numbered.filter(|(number, _)| *number > after).collect();
     numbered.sort_unstable();
     Ok(numbered)
 }
@@ -121,12 +129,14 @@ impl Journal for S3Journal {
         told.await.map_err(|_| gone())?
     }
 
-    async fn read(&self, run: &RunId) -> PortResult<Vec<Record>> {
-        let shelf = Self::named(&self.runs, run)?;
-        let segments = numbered(&shelf).await?;
-        if segments.is_empty() {
+    /// A position is the number of the last segment that was read: one that is there never changes, and none comes before it any more.
+    async fn read_on(&self, run: &RunId, from: Position) -> PortResult<(Vec<Record>, Position)> {
+        let shelf = Self::folder_of(&self.runs, run)?;
+        let segments = numbered(&shelf, from.0).await?;
+        if segments.is_empty() && from == Position::default() {
             return Err(PortError::new(PortErrorKind::NotFound, format!("run {run}"), "there is no record of it"));
         }
+        let read = Position(segments.last().map_or(from.0, |(number, _)| *number));
         let reading = stream::iter(segments).map(async |(_, name)| {
             let object = shelf.get(&name).await?;
             let gone = || PortError::new(PortErrorKind::NotFound, shelf.shown(&name), "somebody has removed it");
@@ -142,7 +152,7 @@ impl Journal for S3Journal {
             });
             records.collect::<PortResult<Vec<_>>>()
         });
-        Ok(reading.buffered(AT_ONCE).try_collect::<Vec<_>>().await?.concat())
+        Ok((reading.buffered(AT_ONCE).try_collect::<Vec<_>>().await?.concat(), read))
     }
 
     async fn runs(&self) -> PortResult<Vec<RunId>> {
@@ -153,16 +163,15 @@ impl Journal for S3Journal {
     }
 
     async fn keep_output(&self, run: &RunId, node: &NodeName, output: &str) -> PortResult<String> {
-        let shelf = Self::named(&self.outputs, run)?;
-        let start = format!("{node}.");
-        let kept = shelf.names(".json").await?;
-        let mut number = kept.iter().filter_map(|name| name.strip_prefix(&start)?.parse::<u32>().ok()).max().unwrap_or(0);
+        let shelf = Self::folder_of(&self.outputs, run)?;
+        // Nearly always it is the first of its node: a list of all would cost more the longer the run is.
+        let mut number = 1;
         loop {
-            number += 1;
             let name = format!("{node}.{number}.json");
             if shelf.put(&name, output.as_bytes(), There::Nothing, Sealed::Yes).await? != Put::Refused {
                 return Ok(shelf.shown(&name));
             }
+            number += 1;
         }
     }
 }

@@ -37,13 +37,16 @@ pub(crate) struct Rhythm {
 
 impl Default for Rhythm {
     fn default() -> Self {
-        Self { beat: Duration::from_secs(15), limit: Duration::from_secs(60) }
+        Self { beat: Duration::from_secs(15), limit: Holding::SILENCE }
     }
 }
 
 /// What the object says.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct State {
+    /// Tells this lock from every other; drawn when it is first taken.
+    #[serde(default)]
+    id: Option<String>,
     /// How often the lock was taken or broken.
     epoch: u64,
     holder: Option<Holder>,
@@ -63,7 +66,12 @@ struct Holder {
 impl State {
     fn holding(&self) -> Option<Holding> {
         let holder = self.holder.as_ref()?;
-        Some(Holding { owner: holder.owner.clone(), epoch: Some(self.epoch), heard: Some(holder.heard) })
+        Some(Holding { epoch: Some(self.epoch), heard: Some(holder.heard), ..holder.owner.clone().into() })
+    }
+
+    /// Its id, where it has one: it travels in headers, and in what is sent to machines.
+    fn id(&self) -> Option<String> {
+        self.id.clone().filter(|id| !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric()))
     }
 
     fn is_held_by(&self, nonce: &str) -> bool {
@@ -177,7 +185,8 @@ impl Lock for S3Lock {
                 return Err(self.held_by(holder));
             }
             let holder = Holder { owner: owner.clone(), nonce: nonce.clone(), heard: self.now() };
-            let taken = State { epoch: state.epoch + 1, holder: Some(holder), broken: state.broken };
+            let id = state.id().unwrap_or_else(|| self.shelf.writer.nonce());
+            let taken = State { id: Some(id), epoch: state.epoch + 1, holder: Some(holder), broken: state.broken };
             match self.moved(etag.as_deref(), &taken).await {
                 Ok(Some(etag)) => return Ok(Box::new(Held::begin(self.clone(), taken, nonce, etag, begun))),
                 Ok(None) => {}
@@ -189,7 +198,8 @@ impl Lock for S3Lock {
     }
 
     async fn owner(&self) -> PortResult<Option<Holding>> {
-        Ok(self.seen().await?.state.holding())
+        let holding = self.seen().await?.state.holding();
+        Ok(holding.map(|holding| Holding { gone: self.is_gone(&holding.owner), ..holding }))
     }
 
     async fn break_it(&self, by: &Owner, reason: &str) -> PortResult<Option<Holding>> {
@@ -197,7 +207,7 @@ impl Lock for S3Lock {
             let Seen { state, etag } = self.seen().await?;
             let Some(held) = state.holding() else { return Ok(None) };
             let breaking = Breaking { by: by.clone(), reason: reason.to_owned(), held: held.clone() };
-            let broken = State { epoch: state.epoch + 1, holder: None, broken: Some(breaking) };
+            let broken = State { epoch: state.epoch + 1, holder: None, broken: Some(breaking), ..state };
             if self.moved(etag.as_deref(), &broken).await?.is_some() {
                 return Ok(Some(held));
             }

@@ -57,9 +57,18 @@ impl Shelf {
         Ok(self.entries(ending).await?.into_iter().map(|(name, _)| name).collect())
     }
 
+    /// Those whose whole names come after this one in text order.
+    pub(crate) async fn names_after(&self, name: &str, ending: &str) -> PortResult<Vec<String>> {
+        Ok(self.listed(Some(&self.key(name)), ending).await?.into_iter().map(|(name, _)| name).collect())
+    }
+
     pub(crate) async fn entries(&self, ending: &str) -> PortResult<Vec<(String, Listed)>> {
+        self.listed(None, ending).await
+    }
+
+    async fn listed(&self, after: Option<&str>, ending: &str) -> PortResult<Vec<(String, Listed)>> {
         let folder = self.key("");
-        let listed = self.bucket.list(&folder).await.map_err(self.about(""))?;
+        let listed = self.bucket.list(&folder, after).await.map_err(self.about(""))?;
         let named = listed.into_iter().filter_map(|listed| {
             let name = listed.key.strip_prefix(&folder)?.strip_suffix(ending)?.to_owned();
             (!name.starts_with('.')).then_some((name, listed))
@@ -108,14 +117,12 @@ impl Shelf {
     /// That nobody has written it who took the lock after us: we do not hold it any more then, whatever we believe.
     pub(crate) fn fenced(&self, subject: &str, stored: &Object) -> PortResult<()> {
         let written = Written::of(&stored.notes, stored.modified);
-        match (self.writer.epoch(), written.epoch) {
-            (Some(ours), Some(theirs)) if theirs > ours => {
-                let problem = format!("somebody has taken the lock since this run did, and has written it ({written})");
-                Err(PortError::new(PortErrorKind::Conflict, subject, problem)
-                    .advise("nothing was written; `bldr lock.status` shows who holds the lock"))
-            }
-            _ => Ok(()),
+        if !self.writer.is_before(written.tenure.as_ref()) {
+            return Ok(());
         }
+        let problem = format!("somebody has taken the lock since this run did, and has written it ({written})");
+        Err(PortError::new(PortErrorKind::Conflict, subject, problem)
+            .advise("nothing was written; `bldr lock.status` shows who holds the lock"))
     }
 }
 

@@ -1,26 +1,29 @@
-//! Who writes to the bucket, and under which epoch of the lock? What every object says of its last writer.
+//! Who writes to the bucket, and under which holding of the lock? What every object says of its last writer.
 
 use crate::bucket::Notes;
-use bldr_core::{fleet::Timestamp, ports::Clock};
+use bldr_core::{
+    fleet::Timestamp,
+    ports::{Clock, Tenure},
+};
 use sha2::{Digest, Sha256};
 use std::{
     collections::hash_map::RandomState,
     fmt,
     hash::{BuildHasher, Hasher},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-/// This process, as everybody else reads of it. All clones write under the same epoch.
+/// This process, as everybody else reads of it. All clones write under the same holding of the lock.
 #[derive(Clone)]
 pub(crate) struct Writer {
     who: String,
     pub(crate) host: String,
     pub(crate) clock: Arc<dyn Clock>,
-    /// 0 while the lock is not held.
-    epoch: Arc<AtomicU64>,
+    /// While the lock is held.
+    tenure: Arc<Mutex<Option<Tenure>>>,
 }
 
 /// Who wrote an object last, as far as it says.
@@ -28,7 +31,7 @@ pub(crate) struct Writer {
 pub(crate) struct Written {
     by: Option<(String, String)>,
     at: Timestamp,
-    pub(crate) epoch: Option<u64>,
+    pub(crate) tenure: Option<Tenure>,
 }
 
 impl Writer {
@@ -36,11 +39,12 @@ impl Writer {
     const HOST: &str = "bldr-host";
     const AT: &str = "bldr-at";
     const EPOCH: &str = "bldr-epoch";
+    const LOCK: &str = "bldr-lock";
     /// The number of a write; no two have the same.
     pub(crate) const WRITE: &str = "bldr-write";
 
     pub(crate) fn new(who: &str, host: &str, clock: Arc<dyn Clock>) -> Self {
-        Self { who: who.into(), host: host.into(), clock, epoch: Arc::default() }
+        Self { who: who.into(), host: host.into(), clock, tenure: Arc::default() }
     }
 
     /// What goes with the next object.
@@ -52,25 +56,31 @@ impl Writer {
             (Self::AT.to_owned(), instant(at).to_string()),
             (Self::WRITE.to_owned(), self.nonce()),
         ]);
-        if let Some(epoch) = self.epoch() {
+        if let Some(Tenure { lock, epoch }) = &*self.tenure() {
             notes.insert(Self::EPOCH.to_owned(), epoch.to_string());
+            notes.insert(Self::LOCK.to_owned(), lock.clone());
         }
         notes
     }
 
-    /// The epoch of the lock that is held.
-    pub(crate) fn epoch(&self) -> Option<u64> {
-        Some(self.epoch.load(Ordering::SeqCst)).filter(|epoch| *epoch > 0)
+    /// The holding of the lock, while it is held.
+    fn tenure(&self) -> MutexGuard<'_, Option<Tenure>> {
+        self.tenure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From here on under this epoch; 0 under none.
-    pub(crate) fn begin(&self, epoch: u64) {
-        self.epoch.store(epoch, Ordering::SeqCst);
+    /// Whether somebody took the lock after us who wrote under this holding of it.
+    pub(crate) fn is_before(&self, theirs: Option<&Tenure>) -> bool {
+        self.tenure().as_ref().zip(theirs).is_some_and(|(ours, theirs)| ours.is_before(theirs))
     }
 
-    /// Not begun anew since: the epoch ends only if it is this one.
-    pub(crate) fn end(&self, epoch: u64) {
-        let _ = self.epoch.compare_exchange(epoch, 0, Ordering::SeqCst, Ordering::SeqCst);
+    /// From here on under this holding.
+    pub(crate) fn begin(&self, tenure: &Tenure) {
+        *self.tenure() = Some(tenure.clone());
+    }
+
+    /// Under none any more, if it is still this one.
+    pub(crate) fn end(&self, tenure: &Tenure) {
+        self.tenure().take_if(|held| held == tenure);
     }
 
     /// A number that nobody else draws. std seeds its hashers from the system's randomness.
@@ -96,8 +106,12 @@ impl Written {
                 .get(Writer::AT)
                 .and_then(|at| at.parse::<jiff::Timestamp>().ok())
                 .map_or(modified, |at| Timestamp(at.as_millisecond())),
-            epoch: notes.get(Writer::EPOCH).and_then(|epoch| epoch.parse().ok()),
+            tenure: Self::tenure_of(notes),
         }
+    }
+
+    pub(crate) fn tenure_of(notes: &Notes) -> Option<Tenure> {
+        Some(Tenure { lock: notes.get(Writer::LOCK)?.clone(), epoch: notes.get(Writer::EPOCH)?.parse().ok()? })
     }
 }
 
@@ -163,9 +177,16 @@ mod tests {
         let writer = Writer::new("ada", "ops-7", Arc::new(ManualClock::at(Timestamp(1_795_350_181_123))));
         let written = Written::of(&writer.notes(), Timestamp(0));
         assert_eq!(written.to_string(), "last written by ada on ops-7 at 2026-11-22 12:23:01 UTC");
-        assert_eq!(written.epoch, None);
-        writer.begin(7);
-        assert_eq!(Written::of(&writer.notes(), Timestamp(0)).epoch, Some(7));
+        assert_eq!(written.tenure, None);
+        let tenure = |epoch| Tenure { lock: "4f".into(), epoch };
+        writer.begin(&tenure(7));
+        assert_eq!(Written::of(&writer.notes(), Timestamp(0)).tenure, Some(tenure(7)));
+        assert!(writer.is_before(Some(&tenure(8))) && !writer.is_before(Some(&tenure(7))) && !writer.is_before(None));
+        assert!(!writer.is_before(Some(&Tenure { lock: "another".into(), epoch: 8 })), "of two locks nobody can tell");
+        writer.end(&tenure(6));
+        assert_eq!(Written::of(&writer.notes(), Timestamp(0)).tenure, Some(tenure(7)));
+        writer.end(&tenure(7));
+        assert_eq!(Written::of(&writer.notes(), Timestamp(0)).tenure, None);
         let foreign = Written::of(&Notes::new(), Timestamp(1_795_350_181_123));
         assert_eq!(foreign.to_string(), "last written at 2026-11-22 12:23:01 UTC, not by bldr");
     }

@@ -11,10 +11,10 @@ use bldr_core::{
     error::{PortError, PortErrorKind, PortResult},
     event::RunId,
     name::NodeName,
-    ports::{Journal, Record},
+    ports::{Journal, Position, Record},
 };
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
@@ -60,25 +60,31 @@ impl FileJournal {
         added.map_err(failed("write", &path))
     }
 
-    fn read_now(&self, run: &RunId) -> PortResult<Vec<Record>> {
+    fn read_now(&self, run: &RunId, Position(from): Position) -> PortResult<(Vec<Record>, Position)> {
         let path = self.file(run)?;
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(PortError::new(PortErrorKind::NotFound, format!("run {run}"), "there is no record of it"));
             }
             Err(error) => return Err(failed("read", &path)(error)),
         };
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(from)).and_then(|_| file.read_to_end(&mut bytes)).map_err(failed("read", &path))?;
+        let mut end = from;
         let lines = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
         let records = lines.enumerate().map(|(at, line)| {
+            end += line.len() as u64;
             serde_json::from_slice(line).map_err(|error| {
-                let subject = format!("{}:{}", shown(&path), at + 1);
+                let place = if from == 0 { format!(":{}", at + 1) } else { format!(", byte {} on", end - line.len() as u64) };
+                let subject = format!("{}{place}", shown(&path));
                 PortError::new(PortErrorKind::Malformed, subject, "this line is no record of a run, or one of a newer bldr")
                     .advise("the other lines are fine: take this one out, or use the bldr that wrote it")
                     .caused_by(error)
             })
         });
-        records.collect()
+        let records = records.collect::<PortResult<_>>()?;
+        Ok((records, Position(end)))
     }
 }
 
@@ -119,9 +125,10 @@ impl Journal for FileJournal {
         off_thread(move || this.append_now(&run, &record)).await
     }
 
-    async fn read(&self, run: &RunId) -> PortResult<Vec<Record>> {
+    /// A position is a number of bytes.
+    async fn read_on(&self, run: &RunId, from: Position) -> PortResult<(Vec<Record>, Position)> {
         let (this, run) = (self.clone(), run.clone());
-        off_thread(move || this.read_now(&run)).await
+        off_thread(move || this.read_now(&run, from)).await
     }
 
     async fn keep_output(&self, run: &RunId, node: &NodeName, output: &str) -> PortResult<String> {

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bldr_core::{
     error::{PortError, PortErrorKind, PortResult},
     fleet::Timestamp,
-    ports::{Breaking, Holding, Lock, LockGuard, Owner},
+    ports::{Answered, Breaking, Holding, Lock, LockGuard, Owner, Tenure},
 };
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -127,11 +127,14 @@ impl Drop for Held {
 
 #[async_trait]
 impl LockGuard for Held {
-    fn epoch(&self) -> Option<u64> {
+    fn tenure(&self) -> Option<Tenure> {
         None
     }
 
     /// The kernel takes it from nobody who lives.
+    fn affirmed(&self) -> Answered {
+        Box::pin(std::future::ready(self.standing()))
+    }
     fn standing(&self) -> PortResult<()> {
         Ok(())
     }

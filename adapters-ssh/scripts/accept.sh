@@ -6,7 +6,7 @@
 #         taken: another key is held under that id, or this one was rejected; strange: the id is no file name. Nothing was changed for
 #         those two.
 # Exit:   0; 65 the input came in short: nothing was changed.
-# Needs:  salt-settings.sh placing.sh held-keys.sh
+# Needs:  placing.sh fence.sh salt-settings.sh held-keys.sh
 # shellcheck disable=SC2154 # some are set by what stands in front
 
 pki=$(pki_dir master)

@@ -6,7 +6,7 @@
 # Output: bldr-answer / bldr-end
 # Exit:   0; 66 where the minion is not as it was switched: the node has put itself back, or was
 #         interrupted while it did, which is completed here; said on standard error.
-# Needs:  salt-settings.sh placing.sh minion-unit.sh watchdog.sh
+# Needs:  placing.sh fence.sh salt-settings.sh minion-unit.sh watchdog.sh
 # shellcheck disable=SC2154 # some are set by what stands in front
 
 as_switched() {

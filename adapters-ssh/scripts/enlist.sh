@@ -5,7 +5,7 @@
 # Output: bldr-answer / change made | change none / bldr-end
 # Exit:   0; 65 the key came in short; 66 there is no minion, or something wins over what would be written; 67 a switch waits to be
 #         confirmed: nothing was changed. Else it was interrupted in between, and is completed by running it again.
-# Needs:  salt-settings.sh placing.sh minion-unit.sh watchdog.sh minion-config.sh
+# Needs:  placing.sh fence.sh salt-settings.sh minion-unit.sh watchdog.sh minion-config.sh
 # shellcheck disable=SC2034,SC2154 # some are set or read by what stands in front
 
 address=$1

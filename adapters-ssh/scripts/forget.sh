@@ -5,7 +5,7 @@
 # Output: bldr-answer / removed absent | removed is BASE64, the ids that were removed, one a line / bldr-end
 # Exit:   0; 65 the input came in short: nothing was changed. What is removed is kept first, in /var/lib/bldr/quarantine, in folders
 #         of the names that Salt's have.
-# Needs:  salt-settings.sh placing.sh held-keys.sh
+# Needs:  placing.sh fence.sh salt-settings.sh held-keys.sh
 # shellcheck disable=SC2154 # some are set by what stands in front
 
 pki=$(pki_dir master)

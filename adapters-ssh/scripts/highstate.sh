@@ -4,9 +4,9 @@
 # Input:  apply|test SECONDS
 # Output: what salt-call logs of each state that begins, then bldr-answer / exit CODE / cut BYTES, where more was printed than is sent / stdout is BASE64 /
 #         stderr is BASE64 (its end) / bldr-end
-# Exit:   0 whatever salt-call ended with. The mark "highstate due" is gone if the highstate was applied, at least one
+# Exit:   68 as fence.sh says; else 0 whatever salt-call ended with. The mark "highstate due" is gone if the highstate was applied, at least one
 #         state ran and none failed; or if salt-call ended well and printed something that is no JSON.
-# Needs:  salt-settings.sh placing.sh minion-unit.sh salt-answer.sh
+# Needs:  placing.sh fence.sh salt-settings.sh minion-unit.sh salt-answer.sh
 # shellcheck disable=SC2154 # some are set by what stands in front
 
 mode=$1
@@ -34,5 +34,7 @@ went_well() {
         END { exit failed || !(well || (said && !json)) }' "$work/out"
 }
 if [ "$mode" = apply ] && [ "$code" -eq 0 ] && [ "$size" -le "$most" ] && went_well; then
+    # Whoever has pointed it elsewhere since has left a mark of their own.
+    fence 'the highstate has run, and is due still'
     unmark highstate-due
 fi

@@ -4,7 +4,7 @@
 # Input:  none.
 # Output: bldr-answer / key is BASE64 / bldr-end
 # Exit:   0; else it was interrupted in between, and is completed by running it again.
-# Needs:  salt-settings.sh placing.sh
+# Needs:  placing.sh fence.sh salt-settings.sh
 
 ensure_folder /etc/salt 0755
 pki=$(pki_dir minion)

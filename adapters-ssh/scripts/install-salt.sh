@@ -8,7 +8,7 @@
 #           script  the program; nothing
 # Output: bldr-answer / change made | change none / bldr-end
 # Exit:   0; 65 the input came in short: nothing was changed; 66 it is not to be had, with the installer's last words.
-# Needs:  salt-settings.sh placing.sh install-apt.sh install-pip.sh
+# Needs:  placing.sh fence.sh salt-settings.sh install-apt.sh install-pip.sh
 # shellcheck disable=SC2034,SC2154 # some are set or read by what stands in front
 
 version=$1

@@ -7,7 +7,7 @@
 # Output: that of library.sh
 # Exit:   0; 65 the input came in short; 66 there is no salt-master or no git; 75 another refresh does not end. Else it was interrupted
 #         in between, and is completed by running it again.
-# Needs:  salt-settings.sh placing.sh
+# Needs:  placing.sh fence.sh salt-settings.sh
 # shellcheck disable=SC2154 # some are set by what stands in front
 
 work=$(mktemp -d)
@@ -40,6 +40,8 @@ flock -w 900 8 || {
     echo "bldr: another refresh is under way for 15 minutes; see /var/log/bldr-refresh.log there" >&2
     exit 75
 }
+# Somebody else's may have been the one that was waited for.
+fence
 
 # keep PATH MODE: the content on standard input; one that is the same already stays untouched.
 keep() {

@@ -8,7 +8,7 @@
 # Output: bldr-answer / change made | change none / bldr-end
 # Exit:   0; 65 the input came in short: nothing was changed. Else it was interrupted in between, and is completed by
 #         running it again, or put back by the watchdog.
-# Needs:  salt-settings.sh placing.sh minion-unit.sh watchdog.sh minion-config.sh master-link.sh
+# Needs:  placing.sh fence.sh salt-settings.sh minion-unit.sh watchdog.sh minion-config.sh master-link.sh
 # shellcheck disable=SC2034,SC2154 # some are set or read by what stands in front
 
 address=$1

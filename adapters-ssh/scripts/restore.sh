@@ -5,7 +5,7 @@
 # Output: bldr-answer / restored absent | restored is BASE64, the ids of those that were there, one a line / bldr-end
 # Exit:   0; 65 the input came in short, 67 another key is held under one of the ids by now, said on standard error: nothing was
 #         changed.
-# Needs:  salt-settings.sh placing.sh held-keys.sh
+# Needs:  placing.sh fence.sh salt-settings.sh held-keys.sh
 # shellcheck disable=SC2154 # some are set by what stands in front
 
 pki=$(pki_dir master)

@@ -4,7 +4,7 @@
 # Input:  now | due | watch: at once; if the deadline has passed; when it passes.
 # Output: bldr-answer / change made | change none, where no switch waits / bldr-end
 # Exit:   0; else it was interrupted in between, and is completed by running it again.
-# Needs:  salt-settings.sh placing.sh minion-unit.sh watchdog.sh
+# Needs:  placing.sh fence.sh salt-settings.sh minion-unit.sh watchdog.sh
 # shellcheck disable=SC2154 # some are set by what stands in front
 
 # left: sets $left, the seconds to the deadline.

@@ -1,6 +1,6 @@
 #!/bin/sh
 # How does a node put itself back when nobody confirms its switch? Put in front of the scripts that switch, confirm and put
-# back; needs salt-settings.sh, placing.sh and minion-unit.sh.
+# back; needs salt-settings.sh, placing.sh, fence.sh and minion-unit.sh.
 #
 # Input:  nothing; this file only defines functions.
 # Output: nothing.
@@ -19,11 +19,13 @@ armed() {
     [ -e "$switch/deadline" ]
 }
 
-# One at a time: a switch, a confirmation, or a watchdog whose time has come. The lock ends with the process.
+# One at a time: a switch, a confirmation, or a watchdog whose time has come. The lock ends with the process. Somebody else may have had
+# their turn while this one waited.
 take_turn() {
     ensure_folder "$state" 0755
     exec 9>"$state/lock"
     flock 9
+    fence
 }
 
 # locate: sets $config and $trusted, the minion's configuration and the file of the key it trusts.

@@ -8,7 +8,7 @@
 # Output: bldr-answer / bldr-end
 # Exit:   0 it is there; 65 the content came in short, 66 there is no such folder or a folder is there, 67 there is an old file:
 #         nothing was changed; else nothing was changed either.
-# Needs:  placing.sh
+# Needs:  placing.sh fence.sh
 
 path=$(readlink -f -- "$1") || {
     echo "bldr: there is no folder $(dirname -- "$1")" >&2

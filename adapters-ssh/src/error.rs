@@ -114,6 +114,9 @@ pub enum SshError {
     /// A script of ours found that somebody else's holds the place; nothing was changed.
     #[error("{0}")]
     Taken(String),
+    /// A script of ours found that somebody who took the lock later has been there.
+    #[error("{0}")]
+    Overtaken(String),
     /// The thing asked for is not on the node.
     #[error("{0}")]
     Absent(&'static str),
@@ -164,7 +167,7 @@ impl SshError {
             | Self::Declined(_)
             | Self::Settings(_) => PortErrorKind::Refused,
             Self::KeyPair(error) => error.kind,
-            Self::Taken(_) => PortErrorKind::Conflict,
+            Self::Taken(_) | Self::Overtaken(_) => PortErrorKind::Conflict,
             Self::Absent(_) => PortErrorKind::NotFound,
             Self::Garbled { .. } => PortErrorKind::Malformed,
         }
@@ -189,6 +192,7 @@ impl SshError {
             ),
             Self::CannotLearn { .. } => "make the file writable, or add the host's key yourself".into(),
             Self::Unsupported(_) => "set `ssh.transport: system` in settings.yaml to use this machine's own ssh".into(),
+            Self::Overtaken(_) => "`bldr lock.status` shows who holds the lock; ask them, then run the same again".into(),
             Self::Lost | Self::Deadline(_) => "run it again: what is missing is then completed".into(),
             Self::Sudo { user, .. } => {
                 format!("give '{user}' NOPASSWD in sudoers on the node, or set `users.bootstrap` to somebody who has it")

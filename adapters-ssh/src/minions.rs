@@ -13,7 +13,7 @@ use bldr_core::{
     address::MasterAddress,
     error::PortResult,
     fleet::{Host, NodeFiles, Outlook, PublicKey},
-    ports::{Change, Heard, Highstate, HighstateMode, Minions, Proof, Repointing, States},
+    ports::{Change, Fence, Heard, Highstate, HighstateMode, Minions, Proof, Repointing, States},
 };
 use std::time::Duration;
 
@@ -146,8 +146,15 @@ async fn heard(
         }
         output.hear(heard)
     };
-    let status = pool.listen(host, &Order::Program(script.program(&route, arguments, stdin)), limit, &mut ear).await?;
-    script.answer(&Output { status, ..output }, &route)
+    let fence = pool.settings().fence.as_deref();
+    let under = script.under(fence.and_then(Fence::tenure).as_ref());
+    let program = script.program(&route, &under, arguments, stdin);
+    let status = pool.listen(host, &Order::Program(program), limit, &mut ear).await?;
+    let answer = script.answer(&Output { status, ..output }, &route);
+    if let (Err(SshError::Overtaken(by)), Some(fence)) = (&answer, fence) {
+        fence.overtaken(&format!("{}: {by}", host.node));
+    }
+    answer
 }
 
 /// Runs a script on a node, as root.

@@ -6,6 +6,7 @@ use crate::{
     session::{Output, Program},
 };
 use base64::prelude::{BASE64_STANDARD, Engine};
+use bldr_core::ports::Tenure;
 use std::collections::HashMap;
 
 /// A script with the functions it needs in front.
@@ -14,39 +15,52 @@ pub(crate) struct Script {
     /// Its file name, for messages.
     pub(crate) name: &'static str,
     text: &'static str,
+    /// Whether it changes something: then it hears under which holding of the lock it was sent (`fence.sh`).
+    changes: bool,
 }
 
 macro_rules! script {
-    ($($needs:literal)* => $name:literal) => {
-        Script { name: $name, text: concat!($(include_str!(concat!("../scripts/", $needs)),)* include_str!(concat!("../scripts/", $name))) }
+    ($changes:literal $($needs:literal)* => $name:literal) => {
+        Script {
+            name: $name,
+            text: concat!($(include_str!(concat!("../scripts/", $needs)),)* include_str!(concat!("../scripts/", $name))),
+            changes: $changes,
+        }
     };
 }
+macro_rules! asking {
+    ($($needs:literal)* => $name:literal) => { script!(false $($needs)* => $name) };
+}
+macro_rules! changing {
+    ($($needs:literal)* => $name:literal) => { script!(true "placing.sh" "fence.sh" $($needs)* => $name) };
+}
 
-pub(crate) const READ: Script = script!("salt-settings.sh" "master-link.sh" => "read.sh");
-pub(crate) const WRITE_FILE: Script = script!("placing.sh" => "write-file.sh");
-pub(crate) const READ_FILE: Script = script!(=> "read-file.sh");
+pub(crate) const READ: Script = asking!("salt-settings.sh" "master-link.sh" => "read.sh");
+pub(crate) const WRITE_FILE: Script = changing!(=> "write-file.sh");
+pub(crate) const READ_FILE: Script = asking!(=> "read-file.sh");
 pub(crate) const REPOINT: Script =
-    script!("salt-settings.sh" "placing.sh" "minion-unit.sh" "watchdog.sh" "minion-config.sh" "master-link.sh" => "repoint.sh");
-pub(crate) const PROVE: Script = script!("salt-settings.sh" "placing.sh" "master-link.sh" => "prove.sh");
-pub(crate) const CONFIRM: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" "watchdog.sh" => "confirm.sh");
-pub(crate) const REVERT: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" "watchdog.sh" => "revert.sh");
-pub(crate) const REHEARSE: Script = script!("salt-settings.sh" "placing.sh" "salt-answer.sh" => "rehearse.sh");
-pub(crate) const HIGHSTATE: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" "salt-answer.sh" => "highstate.sh");
-pub(crate) const STANDING: Script = script!("salt-settings.sh" "master-link.sh" "held-keys.sh" => "standing.sh");
-pub(crate) const STRAIN: Script = script!("salt-settings.sh" => "strain.sh");
-pub(crate) const ACCEPT: Script = script!("salt-settings.sh" "placing.sh" "held-keys.sh" => "accept.sh");
-pub(crate) const PING: Script = script!("salt-settings.sh" => "ping.sh");
-pub(crate) const FORGET: Script = script!("salt-settings.sh" "placing.sh" "held-keys.sh" => "forget.sh");
-pub(crate) const INSPECT: Script = script!("salt-settings.sh" "placing.sh" "git-words.sh" => "inspect.sh");
-pub(crate) const QUARANTINED: Script = script!("salt-settings.sh" "held-keys.sh" => "quarantined.sh");
-pub(crate) const RESTORE: Script = script!("salt-settings.sh" "placing.sh" "held-keys.sh" => "restore.sh");
-pub(crate) const FIRST_START: Script = script!(=> "first-start.sh");
-pub(crate) const INSTALL: Script = script!("salt-settings.sh" "placing.sh" "install-apt.sh" "install-pip.sh" => "install-salt.sh");
-pub(crate) const IDENTITY: Script = script!("salt-settings.sh" "placing.sh" => "identity.sh");
-pub(crate) const ENLIST: Script = script!("salt-settings.sh" "placing.sh" "minion-unit.sh" "watchdog.sh" "minion-config.sh" => "enlist.sh");
-pub(crate) const DEPLOY_KEY: Script = script!("salt-settings.sh" "placing.sh" => "deploy-key.sh");
-pub(crate) const REFRESH: Script = script!("salt-settings.sh" "placing.sh" => "refresh.sh");
-pub(crate) const LIBRARY: Script = script!("salt-settings.sh" "placing.sh" "git-words.sh" "master-link.sh" => "library.sh");
+    changing!("salt-settings.sh" "minion-unit.sh" "watchdog.sh" "minion-config.sh" "master-link.sh" => "repoint.sh");
+pub(crate) const PROVE: Script = asking!("salt-settings.sh" "placing.sh" "master-link.sh" => "prove.sh");
+pub(crate) const CONFIRM: Script = changing!("salt-settings.sh" "minion-unit.sh" "watchdog.sh" => "confirm.sh");
+pub(crate) const REVERT: Script = changing!("salt-settings.sh" "minion-unit.sh" "watchdog.sh" => "revert.sh");
+pub(crate) const REHEARSE: Script = asking!("salt-settings.sh" "placing.sh" "salt-answer.sh" => "rehearse.sh");
+pub(crate) const HIGHSTATE: Script = changing!("salt-settings.sh" "minion-unit.sh" "salt-answer.sh" => "highstate.sh");
+pub(crate) const STANDING: Script = asking!("salt-settings.sh" "master-link.sh" "held-keys.sh" => "standing.sh");
+pub(crate) const STRAIN: Script = asking!("salt-settings.sh" => "strain.sh");
+pub(crate) const ACCEPT: Script = changing!("salt-settings.sh" "held-keys.sh" => "accept.sh");
+pub(crate) const PING: Script = asking!("salt-settings.sh" => "ping.sh");
+pub(crate) const FORGET: Script = changing!("salt-settings.sh" "held-keys.sh" => "forget.sh");
+pub(crate) const INSPECT: Script = asking!("salt-settings.sh" "placing.sh" "git-words.sh" => "inspect.sh");
+pub(crate) const QUARANTINED: Script = asking!("salt-settings.sh" "held-keys.sh" => "quarantined.sh");
+pub(crate) const RESTORE: Script = changing!("salt-settings.sh" "held-keys.sh" => "restore.sh");
+pub(crate) const FIRST_START: Script = asking!(=> "first-start.sh");
+pub(crate) const INSTALL: Script = changing!("salt-settings.sh" "install-apt.sh" "install-pip.sh" => "install-salt.sh");
+pub(crate) const IDENTITY: Script = changing!("salt-settings.sh" => "identity.sh");
+pub(crate) const ENLIST: Script = changing!("salt-settings.sh" "minion-unit.sh" "watchdog.sh" "minion-config.sh" => "enlist.sh");
+pub(crate) const DEPLOY_KEY: Script = changing!("salt-settings.sh" => "deploy-key.sh");
+pub(crate) const REFRESH: Script = changing!("salt-settings.sh" => "refresh.sh");
+/// Kept on a master, where cron runs it.
+pub(crate) const LIBRARY: Script = asking!("salt-settings.sh" "placing.sh" "git-words.sh" "master-link.sh" => "library.sh");
 /// Makes a master's configuration of a template: for a master to keep, beside [`LIBRARY`].
 pub(crate) const RENDER_MASTER: &str = include_str!("../scripts/render-master.py");
 
@@ -54,11 +68,19 @@ pub(crate) const RENDER_MASTER: &str = include_str!("../scripts/render-master.py
 const DECLINED: u32 = 66;
 /// What a script ends with where somebody else's holds the place.
 const TAKEN: u32 = 67;
+/// What a script ends with where a later holding of the lock has been there.
+const OVERTAKEN: u32 = 68;
 
 impl Script {
     /// How it is run on this route.
-    pub(crate) fn program<'a>(&self, route: &Route, arguments: &'a [&'a str], stdin: &'a [u8]) -> Program<'a> {
-        Program { name: self.name, text: self.text, arguments, stdin, sudo: !route.is_root() }
+    pub(crate) fn program<'a>(&self, route: &Route, under: &'a str, arguments: &'a [&'a str], stdin: &'a [u8]) -> Program<'a> {
+        Program { name: self.name, under, text: self.text, arguments, stdin, sudo: !route.is_root() }
+    }
+
+    /// What is to stand in front of it under this holding of the lock, where it changes something and there is one.
+    pub(crate) fn under(&self, tenure: Option<&Tenure>) -> String {
+        let set = |Tenure { lock, epoch }: &Tenure| format!("bldr_lock={}\nbldr_epoch={epoch}\n", shell_words::quote(lock));
+        tenure.filter(|_| self.changes).map(set).unwrap_or_default()
     }
 
     /// Its text, for a node to keep and run by itself.
@@ -94,6 +116,7 @@ impl Script {
         match output.status {
             DECLINED => SshError::Declined(said),
             TAKEN => SshError::Taken(said),
+            OVERTAKEN => SshError::Overtaken(said),
             exit => SshError::Script { script: self.name, exit, said },
         }
     }

@@ -44,6 +44,8 @@ pub type Ear<'e> = dyn for<'a> FnMut(Heard<'a>) -> Result<(), SshError> + Send +
 pub struct Program<'a> {
     /// What it is called, in its own messages.
     pub name: &'a str,
+    /// What is to stand in front of it.
+    pub under: &'a str,
     /// The program.
     pub text: &'a str,
     /// Its arguments.
@@ -57,7 +59,8 @@ pub struct Program<'a> {
 impl Program<'_> {
     /// The command line that runs it: standard input is left to it, so that payload never shows among the arguments of a process.
     pub fn command(&self) -> String {
-        let program = ["-c", self.text, self.name];
+        let text = [self.under, self.text].concat();
+        let program = ["-c", &text, self.name];
         shell_words::join(self.shell().iter().chain(&program).chain(self.arguments))
     }
 

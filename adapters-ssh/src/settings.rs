@@ -3,6 +3,7 @@
 use bldr_core::{
     error::PortResult,
     name::{NodeName, StackName},
+    ports::Fence,
 };
 use futures::future::BoxFuture;
 use std::{
@@ -52,6 +53,9 @@ pub struct SshSettings {
     pub keypairs: Option<PathBuf>,
     /// Brings key pairs there; `None` where they are there already.
     pub courier: Option<KeyCourier>,
+    /// Under which holding of the lock nodes are changed: it goes with every script that changes something, and hears where one came too
+    /// late. `None` where there is no lock.
+    pub fence: Option<Arc<dyn Fence>>,
     /// The socket of an ssh-agent (`SSH_AUTH_SOCK`).
     pub agent: Option<PathBuf>,
     /// The host keys that are trusted; new hosts are added to it.
@@ -85,6 +89,7 @@ impl Default for SshSettings {
             key_files: vec![ssh.join("id_ed25519"), ssh.join("id_rsa")],
             keypairs: None,
             courier: None,
+            fence: None,
             agent: None,
             known_hosts: ssh.join("known_hosts"),
             bastion: None,

@@ -35,7 +35,7 @@ impl Mark {
     pub(crate) fn typed(&self, program: &Program<'_>) -> Vec<u8> {
         let Self(mark) = self;
         let arguments = shell_words::join(program.arguments);
-        let mut text = format!("(\nset -- {arguments}\n{}\n)", program.text).into_bytes();
+        let mut text = format!("(\nset -- {arguments}\n{}{}\n)", program.under, program.text).into_bytes();
         if program.stdin.is_empty() {
             text.extend_from_slice(b" </dev/null\n");
         } else {
@@ -108,7 +108,7 @@ mod tests {
     };
 
     fn program<'a>(text: &'a str, arguments: &'a [&'a str], stdin: &'a [u8]) -> Program<'a> {
-        Program { name: "test.sh", text, arguments, stdin, sudo: false }
+        Program { name: "test.sh", under: "", text, arguments, stdin, sudo: false }
     }
 
     /// What `shell` makes of several programs typed into it: of each its output and its status.

@@ -18,7 +18,7 @@ use bldr_core::{
     update::Mode,
 };
 use serde::de::{DeserializeOwned, IntoDeserializer, value::Error};
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt::Display, path::PathBuf, str::FromStr, time::Duration};
 
 /// For how many days a master has to have been stopped before it is terminated, unless somebody says otherwise.
 pub const GRACE_DAYS: u64 = 7;
@@ -156,7 +156,7 @@ impl Words<'_> {
 
     fn required<T: FromStr>(&mut self, at: usize) -> Result<T, Exit>
     where
-        T::Err: std::fmt::Display,
+        T::Err: Display,
     {
         let task = self.given.task;
         let positional = task.positionals.get(at);
@@ -193,7 +193,13 @@ impl Words<'_> {
     }
 
     fn remaster(&mut self, scope: Scope, master_at: usize) -> Result<Remaster, Exit> {
-        Ok(Remaster { scope, master: self.required(master_at)?, address: self.address()?, how: self.how_to_remaster()? })
+        Ok(Remaster {
+            scope,
+            master: self.required(master_at)?,
+            address: self.address()?,
+            limit: self.parsed("limit")?,
+            how: self.how_to_remaster()?,
+        })
     }
 
     fn how_to_remaster(&self) -> Result<How, Exit> {
@@ -202,10 +208,13 @@ impl Words<'_> {
             highstate: self.choice("highstate"),
             jobs: self.given.option("jobs").and_then(|jobs| jobs.parse().ok()),
             stops: Stops {
-                canary: self.name(self.given.option("canary").map(Into::into))?,
-                max_failures: self.parsed("max-failures")?,
-                pause_before: self.choice("pause-before"),
-                window: self.parsed("window")?,
+                canary: self.stop("canary")?,
+                max_failures: self.stop("max-failures")?,
+                pause_before: match self.given.option("pause-before") {
+                    Some("none") => Some(None),
+                    _ => self.choice("pause-before").map(Some),
+                },
+                window: self.stop("window")?,
             },
             rehearse: self.given.flag("rehearse"),
             unproven: match self.given.option("revert").is_none() || self.given.flag("revert") {
@@ -221,9 +230,14 @@ impl Words<'_> {
         })
     }
 
-    fn parsed<T: FromStr<Err = String>>(&self, option: &str) -> Result<Option<T>, Exit> {
+    fn parsed<T: FromStr<Err: Display>>(&self, option: &str) -> Result<Option<T>, Exit> {
         let parse = |text: &str| text.parse().map_err(|error| Exit::usage(format!("{option}: {error}")));
         self.given.option(option).map(parse).transpose()
+    }
+
+    /// The same of something that may be `none`.
+    fn stop<T: FromStr<Err: Display>>(&self, option: &str) -> Result<Option<Option<T>>, Exit> {
+        if self.given.option(option) == Some("none") { Ok(Some(None)) } else { Ok(self.parsed(option)?.map(Some)) }
     }
 
     fn seconds(&self, option: &str) -> Option<Duration> {

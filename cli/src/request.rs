@@ -3,6 +3,7 @@
 use crate::window::Window;
 use bldr_core::{
     address::MasterAddress,
+    limit::Limit,
     name::StackName,
     pace::MaxFailures,
     plan::{Patience, Scope, Stopped, Unproven},
@@ -265,6 +266,8 @@ pub struct Remaster {
     pub master: StackName,
     /// The address, where it is not the master's private one.
     pub address: Option<MasterAddress>,
+    /// Only these of them.
+    pub limit: Option<Limit>,
     /// How.
     pub how: How,
 }
@@ -292,17 +295,17 @@ pub struct How {
     pub plan_only: bool,
 }
 
-/// Where a run is to stop by itself.
+/// Where a run is to stop by itself. What is `None` is for the settings to say; `Some(None)` says that it is not to, whatever they say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stops {
     /// The stack without whose success no other one is begun.
-    pub canary: Option<StackName>,
+    pub canary: Option<Option<StackName>>,
     /// How many may fail.
-    pub max_failures: Option<MaxFailures>,
+    pub max_failures: Option<Option<MaxFailures>>,
     /// The stage to ask before.
-    pub pause_before: Option<Stage>,
+    pub pause_before: Option<Option<Stage>>,
     /// When stacks may be begun.
-    pub window: Option<Window>,
+    pub window: Option<Option<Window>>,
 }
 
 /// What to tell of runs. A run is given by its name, a beginning or an end of it, or as `last`.

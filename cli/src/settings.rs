@@ -1,10 +1,12 @@
 //! What has the team settled once for all? `settings.yaml`, checked in full before anything is done with it.
 
-use crate::{exit::Exit, kept::Kept, nearest::did_you_mean};
+use crate::{exit::Exit, kept::Kept, nearest::did_you_mean, window::Window};
 use bldr_core::{
     name::{ProjectName, StackName},
+    pace::MaxFailures,
     plan::Stopped,
     ports::HighstateMode,
+    stage::Stage,
     survey::{AddressPolicy, Prefer},
 };
 use serde::{
@@ -14,7 +16,9 @@ use serde::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    marker::PhantomData,
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 /// The file's name, in the home folder.
@@ -157,6 +161,18 @@ pub struct Settings {
     /// How many projects are worked on side by side.
     #[serde(default = "jobs")]
     pub jobs: u32,
+    /// The stack that goes before all others when everything is re-mastered.
+    #[serde(default)]
+    pub canary: Option<StackName>,
+    /// How many stacks of such a run may fail before no more are begun.
+    #[serde(default, deserialize_with = "typed")]
+    pub max_failures: Option<MaxFailures>,
+    /// The stage that such a run asks before.
+    #[serde(default)]
+    pub pause_before: Option<Stage>,
+    /// The times of the day at which such a run may begin stacks.
+    #[serde(default, deserialize_with = "typed")]
+    pub window: Option<Window>,
     /// What to do with stopped nodes.
     #[serde(default)]
     pub stopped: Stopped,
@@ -222,6 +238,25 @@ fn ignore<'de, D: Deserializer<'de>>(settings: D) -> Result<Ignore, D::Error> {
     settings.deserialize_any(ListOrMap)
 }
 
+/// What is written as on the command line; a number may be written as such.
+fn typed<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(settings: D) -> Result<Option<T>, D::Error> {
+    struct Typed<T>(PhantomData<T>);
+    impl<T: FromStr<Err = String>> Visitor<'_> for Typed<T> {
+        type Value = T;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number or a text")
+        }
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+            self.visit_str(&number.to_string())
+        }
+        // Here, and not in `TryFrom`, so that the line is known.
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+    settings.deserialize_any(Typed(PhantomData)).map(Some)
+}
+
 fn contexts() -> Kept {
     Kept::Folder(".cfn/contexts".into())
 }
@@ -253,6 +288,10 @@ impl Settings {
             ignore: Ignore::default(),
             ssh: Ssh::default(),
             jobs: jobs(),
+            canary: None,
+            max_failures: None,
+            pause_before: None,
+            window: None,
             stopped: Stopped::default(),
             highstate: HighstateMode::default(),
             highstate_timeout: highstate_timeout(),
@@ -301,6 +340,9 @@ impl Settings {
             if number == 0 {
                 return wrong(key, "has to be 1 or more");
             }
+        }
+        if settings.pause_before == Some(Stage::AdHoc) {
+            return wrong("pause-before", "nothing comes before ad-hoc stacks: it is one of continuumtest, ci, end2end and prod");
         }
         if settings.orphans > 100 {
             return wrong("orphans", "is a share of a hundred: 0 to 100");
@@ -367,6 +409,18 @@ mod tests {
             read("cloud: sandbox\nignore: [legacy, harbor--demo]\n"),
             read("cloud: sandbox\nignore: {projects: [legacy], stacks: [harbor--demo]}\n")
         );
+    }
+
+    #[test]
+    fn where_a_run_stops_by_itself_can_be_settled_once() {
+        let text = "cloud: sandbox\ncanary: harbor--ci\nmax-failures: 5%\npause-before: prod\nwindow: 22:00-05:00\n";
+        let settings = Settings::parse("settings.yaml", text).unwrap();
+        assert_eq!((settings.max_failures, settings.pause_before), (Some(MaxFailures::Percent(5)), Some(Stage::Prod)));
+        assert_eq!(settings.window.map(|window| window.to_string()).as_deref(), Some("22:00-05:00"));
+        assert_eq!(Settings::parse("settings.yaml", "cloud: sandbox\nmax-failures: 3").unwrap().max_failures, Some(MaxFailures::Count(3)));
+        insta::assert_snapshot!(problem_of("cloud: sandbox\nmax-failures: many\n"), @"settings.yaml:2: max-failures: 'many' is neither a number of stacks, as 3, nor a part of them, as 10%");
+        insta::assert_snapshot!(problem_of("cloud: sandbox\npause-before: ad-hoc\n"), @"settings.yaml:2: pause-before: nothing comes before ad-hoc stacks: it is one of continuumtest, ci, end2end and prod");
+        insta::assert_snapshot!(problem_of("cloud: sandbox\nwindow: 22-5\n"), @"settings.yaml:2: window: '22-5' is no window: two times of the day, as in 22:00-05:00");
     }
 
     #[test]

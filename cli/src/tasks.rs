@@ -214,30 +214,36 @@ const ROLLBACK_OPTIONS: &[Opt] = &[JOBS, STOPPED, HIGHSTATE, REHEARSE, REVERT, J
 const REMASTER_OPTIONS: &[Opt] = &[PLAN, JOBS, STOPPED, HIGHSTATE, REHEARSE, REVERT, JOIN_TIMEOUT, WATCHDOG, ALLOW_UNSHARED, ADDRESS];
 const REMASTER_ALL_OPTIONS: &[Opt] = &[
     PLAN,
+    Opt {
+        name: "limit",
+        kind: Kind::Text("LIMIT"),
+        default: "all of them",
+        about: "only these stacks: harbor--ci, 'harbor--*', harbor, instance:ci, tag:Team:web, not:…, joined by +",
+    },
     JOBS,
     Opt {
         name: "canary",
         kind: Kind::Text("STACK"),
-        default: "none",
-        about: "the stack that goes first; where it fails, no other one is begun",
+        default: "settings, else none",
+        about: "the stack that goes first; where it fails, no other one is begun; none",
     },
     Opt {
         name: "max-failures",
         kind: Kind::Text("N|N%"),
-        default: "no limit",
-        about: "how many stacks may fail, or which part of all, before no more are begun",
+        default: "settings, else no limit",
+        about: "how many stacks may fail, or which part of all, before no more are begun; none for no limit",
     },
     Opt {
         name: "pause-before",
-        kind: Kind::Choice(&["continuumtest", "ci", "end2end", "prod"]),
-        default: "nothing",
+        kind: Kind::Choice(&["continuumtest", "ci", "end2end", "prod", "none"]),
+        default: "settings, else nothing",
         about: "do what comes before that stage, then ask before going on; where nobody can be asked, stop there",
     },
     Opt {
         name: "window",
         kind: Kind::Text("HH:MM-HH:MM"),
-        default: "any time",
-        about: "begin stacks only between these times of the day, by the clock of this machine",
+        default: "settings, else any time",
+        about: "begin stacks only between these times of the day, by the clock of this machine; none for any",
     },
     STOPPED,
     HIGHSTATE,
@@ -469,7 +475,7 @@ pub const TASKS: &[Task] = &[
         name: "cmd",
         about: "run a command line on each node of a stack",
         more: "What it prints is shown as it comes, with the node's name in front where there are several. Exit code 1 where it fails \
-               on any of them. A command line with blanks goes in quotes. In `cmd:STACK,COMMAND` a comma in the command line is written \\, and an equals sign \\=",
+               on any of them. It goes past the lock: whoever holds it is named. A command line with blanks goes in quotes. In `cmd:STACK,COMMAND` a comma in the command line is written \\, and an equals sign \\=",
         positionals: &[
             STACK,
             Positional { name: "command", shows: "COMMAND", about: "what to run in the login shell", example: "uptime", required: true },
@@ -479,7 +485,8 @@ pub const TASKS: &[Task] = &[
     Task {
         name: "ssh",
         about: "log in to a node of a stack",
-        more: "By the way that bldr itself goes there: the same key, bastion and known hosts. The terminal is the node's until you log out.",
+        more: "By the way that bldr itself goes there: the same key, bastion and known hosts. The terminal is the node's until you log out. \
+               It goes past the lock: whoever holds it is named.",
         positionals: &[STACK, Positional { name: "node", shows: "NODE", about: "the number of the node", example: "1", required: false }],
         options: &[BOOTSTRAP],
     },

@@ -41,16 +41,15 @@ impl Terminal {
     ///
     /// # Errors
     /// `Failed` where the operator declines; `Refused` where there is nobody to ask.
-    pub fn confirm(&mut self, question: &str) -> Result<(), Exit> {
+    pub async fn confirm(&mut self, question: &str) -> Result<(), Exit> {
         if self.yes {
             return Ok(());
         }
-        let Some(asker) = self.asker.as_mut() else {
+        let Some(answer) = self.answered(format!("{question} [y/N] ")).await else {
             return Err(Exit::refused(format!(
                 "{question} There is nobody here to answer that\nnothing was changed\nanswer with --yes (or yes=yes) to go on"
             )));
         };
-        let answer = line(asker, &format!("{question} [y/N] ")).unwrap_or_default();
         if matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes") {
             Ok(())
         } else {
@@ -62,15 +61,40 @@ impl Terminal {
     ///
     /// # Errors
     /// `Failed` where something else is typed; `Refused` where there is nobody to ask.
-    pub fn type_out(&mut self, name: &str, what: &str) -> Result<(), Exit> {
+    pub async fn type_out(&mut self, name: &str, what: &str) -> Result<(), Exit> {
         if self.yes {
             return Ok(());
         }
-        let Some(asker) = self.asker.as_mut() else {
+        let Some(answer) = self.answered(format!("{what} Type {name} to go on: ")).await else {
             return Err(Exit::refused(format!("{what} There is nobody here to say so\nnothing was changed\n--yes (or yes=yes) goes on")));
         };
-        let answer = line(asker, &format!("{what} Type {name} to go on: ")).unwrap_or_default();
         if answer == name { Ok(()) } else { Err(Exit::new(Code::Failed, "declined; nothing was changed")) }
+    }
+}
+
+impl Terminal {
+    /// What is answered, where somebody is there. On a thread of its own: whoever waits for the answer can leave.
+    async fn answered(&mut self, prompt: String) -> Option<String> {
+        let mut asker = self.asker.take()?;
+        let asked = tokio::task::spawn_blocking(move || {
+            let answer = line(&mut asker, &prompt);
+            (asker, answer)
+        });
+        let left = Left;
+        let (asker, answer) = asked.await.ok()?;
+        std::mem::forget(left);
+        self.asker = Some(asker);
+        Some(answer.unwrap_or_default())
+    }
+}
+
+/// Ends the line of a question that nobody waits for any more.
+struct Left;
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        // Where stderr is gone there is no line to end.
+        let _ = writeln!(io::stderr());
     }
 }
 
@@ -96,30 +120,34 @@ fn line(asker: &mut Box<dyn BufRead + Send>, prompt: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_a_yes_is_a_yes() {
-        assert_eq!(Terminal::answering("y\n").confirm("Go?"), Ok(()));
-        assert_eq!(Terminal::answering("YES\n").confirm("Go?"), Ok(()));
+    #[tokio::test]
+    async fn only_a_yes_is_a_yes() {
+        assert_eq!(Terminal::answering("y\n").confirm("Go?").await, Ok(()));
+        assert_eq!(Terminal::answering("YES\n").confirm("Go?").await, Ok(()));
         for no in ["n\n", "\n", "", "yes please\n"] {
-            assert_eq!(Terminal::answering(no).confirm("Go?").map_err(|e| e.code), Err(Code::Failed), "{no:?}");
+            assert_eq!(Terminal::answering(no).confirm("Go?").await.map_err(|e| e.code), Err(Code::Failed), "{no:?}");
         }
     }
 
-    #[test]
-    fn only_the_name_is_the_name() {
-        assert_eq!(Terminal::answering("harbor--ci\n").type_out("harbor--ci", "Gone."), Ok(()));
+    #[tokio::test]
+    async fn only_the_name_is_the_name() {
+        assert_eq!(Terminal::answering("harbor--ci\n").type_out("harbor--ci", "Gone.").await, Ok(()));
         for other in ["y\n", "harbor--prod\n", "\n", "HARBOR--CI\n"] {
-            assert_eq!(Terminal::answering(other).type_out("harbor--ci", "Gone.").map_err(|e| e.code), Err(Code::Failed), "{other:?}");
+            assert_eq!(
+                Terminal::answering(other).type_out("harbor--ci", "Gone.").await.map_err(|e| e.code),
+                Err(Code::Failed),
+                "{other:?}"
+            );
         }
-        assert_eq!(Terminal::new(false, true).type_out("harbor--ci", "Gone.").map_err(|e| e.code), Err(Code::Refused));
+        assert_eq!(Terminal::new(false, true).type_out("harbor--ci", "Gone.").await.map_err(|e| e.code), Err(Code::Refused));
     }
 
-    #[test]
-    fn nobody_there_is_a_refusal_that_says_how_to_answer() {
-        let exit = Terminal::new(false, true).confirm("Go?").unwrap_err();
+    #[tokio::test]
+    async fn nobody_there_is_a_refusal_that_says_how_to_answer() {
+        let exit = Terminal::new(false, true).confirm("Go?").await.unwrap_err();
         assert_eq!(exit.code, Code::Refused);
         assert!(exit.message.contains("--yes"));
-        assert_eq!(Terminal::new(true, true).confirm("Go?"), Ok(()));
+        assert_eq!(Terminal::new(true, true).confirm("Go?").await, Ok(()));
     }
 
     #[test]

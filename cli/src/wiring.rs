@@ -250,6 +250,7 @@ fn ssh(place: &Place, user: User, stores: &Stores) -> SshSettings {
         key_files: if ssh.identities.is_empty() { usual.key_files } else { ssh.identities.iter().map(|key| place.path(key)).collect() },
         keypairs: Some(stores.keys.folder()),
         courier: stores.keys.courier(),
+        fence: Some(stores.gate.clone()),
         agent: std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()).map(PathBuf::from),
         known_hosts: path(&ssh.known_hosts).unwrap_or(usual.known_hosts),
         bastion: ssh.bastion.clone(),

@@ -14,6 +14,7 @@ use std::{
     fs,
     path::PathBuf,
     process::{Output, Stdio},
+    time::Instant,
 };
 use tokio::io::AsyncWriteExt;
 
@@ -210,7 +211,68 @@ async fn a_fleet_whose_state_is_in_s3_changes_masters() {
     let firsts = objects.iter().filter(|key| key.ends_with("/000001.jsonl")).count();
     eprintln!("{} objects record {firsts} runs", objects.len());
     assert_eq!(firsts, 3, "every run is recorded there");
+    a_node_does_not_listen_to_an_older_run(&fleet).await;
     assert!(!fleet.home.join(".bldr").exists() && !fleet.home.join(".cfn").exists(), "nothing of it is kept on the operator's machine");
+}
+
+/// Every node that was moved knows under which holding of which lock; one that knows of a later one is changed by nobody before that.
+async fn a_node_does_not_listen_to_an_older_run(fleet: &Fleet) {
+    const TENURE: &str = "/var/lib/bldr/tenure";
+    let seen =
+        |text: Option<String>| text.unwrap().trim().split_once(' ').map(|(lock, epoch)| (lock.to_owned(), epoch.to_owned())).unwrap();
+    let (lock, epoch) = seen(fleet.file("harbor--ci--1", TENURE).await);
+    assert_eq!(seen(fleet.file("harbor--prod--2", TENURE).await), (lock.clone(), epoch.clone()), "the same run was on both");
+    assert_eq!(fleet.file("ferry--demo--1", TENURE).await, Some(format!("{lock} 1\n")), "an earlier one on this");
+    let node = &fleet.hosts["harbor--ci--1"];
+    fs::write(fleet.home.join("motd"), "x").unwrap();
+    let upload = format!("upload_file:harbor--ci,{},/etc/motd-of-bldr,use_bootstrap_user=yes", fleet.home.join("motd").display());
+    node.write(TENURE, format!("{lock} 99\n").as_bytes(), 0o600).await.unwrap();
+    let (code, said) = fleet.json(&[&upload]).await;
+    let message = said[0]["error"]["message"].as_str().unwrap();
+    assert!(
+        code == Some(3) && message.contains("a run that took the lock later has worked on it since (epoch 99, this run has"),
+        "{message}"
+    );
+    assert_eq!(fleet.file("harbor--ci--1", "/etc/motd-of-bldr").await, None);
+    node.write(TENURE, b"another 99\n", 0o600).await.unwrap();
+    assert_eq!(fleet.json(&[&upload]).await.0, Some(0));
+    assert!(fleet.file("harbor--ci--1", TENURE).await.unwrap().starts_with(&format!("{lock} ")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_asks_aws_once_for_what_it_needs_and_writes_each_context_once() {
+    let fleet = fleet_in_s3().await;
+    let ec2 = fleet.lab.ec2().await.unwrap();
+    let s3 = async |operation: &str, arguments: Value| ec2.call_service("s3", operation, arguments).await.unwrap();
+    s3("put_bucket_versioning", json!({"Bucket": BUCKET, "VersioningConfiguration": {"Status": "Enabled"}})).await;
+    let (before, began) = (ec2.asked().await.unwrap(), Instant::now());
+    let (code, events) = fleet.json(&["master.remaster_all:master-server--b", "--yes", "--stopped=skip"]).await;
+    let elapsed = began.elapsed().as_secs();
+    let mut asked = ec2.asked().await.unwrap();
+    asked.iter_mut().for_each(|(action, n)| *n -= before.get(action).copied().unwrap_or(0));
+    asked.retain(|_, n| *n > 0);
+    eprintln!("{elapsed} s: {asked:#?}");
+    let moved = outcomes(&events).values().filter(|outcome| *outcome == "remastered").count();
+    assert_eq!((code, moved), (Some(0), 10), "all but the one that sleeps");
+    let run = events.last().unwrap()["run"].as_str().unwrap().to_owned();
+    let mut took = |action: &str| asked.remove(action).unwrap_or(0);
+
+    assert_eq!(took("DescribeInstances"), 1, "of 14 instances");
+    assert_eq!(took("s3:LIST:contexts"), STACKS.len().div_ceil(5), "moto has five to a page where S3 has a thousand");
+    assert_eq!(took("s3:GET:contexts"), STACKS.len() + 1, "one a stack; the old master is a stack, too");
+    assert_eq!(took("s3:PUT:contexts"), moved);
+    assert_eq!(took("s3:GET:"), 1, "whether the bucket keeps versions");
+    assert_eq!(took("s3:GET:bldr"), 1, "to see the lock");
+    let beats = took("s3:PUT:bldr") - 2;
+    assert!(beats as u64 <= elapsed / 15, "{beats} beats in {elapsed} s, beside taking the lock and giving it back");
+    assert_eq!(took("s3:LIST:bldr/sleepers"), 1);
+    let records = took(&format!("s3:PUT:bldr/runs/{run}"));
+    let listed = s3("list_objects_v2", json!({"Bucket": BUCKET, "Prefix": format!("bldr/runs/{run}/"), "MaxKeys": 1000})).await;
+    assert_eq!(records, listed["Contents"].as_array().unwrap().len(), "nothing of the record is read, or written twice");
+    assert!(records <= events.len(), "{records} objects for {} records", events.len());
+    assert_eq!(took(&format!("s3:PUT:bldr/outputs/{run}")), 11, "one a highstate");
+    assert_eq!(took("s3:GET:keypairs"), 10 + 2, "one a stack that is connected to");
+    assert_eq!(asked, BTreeMap::new(), "and nothing else");
 }
 
 #[tokio::test(flavor = "multi_thread")]

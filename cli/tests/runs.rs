@@ -129,10 +129,11 @@ fn a_run_stops_where_it_was_told_to() {
     assert_eq!(paused.code, 1);
     let outcomes = paused.json().pop().unwrap()["outcomes"].clone();
     assert_eq!((&outcomes["harbor--ci"], &outcomes["harbor--prod"]), (&json!("remastered"), &json!("held")));
-    assert!(paused.err.contains("paused before prod") && paused.err.contains("the same without pause_before goes on"), "{paused:?}");
+    assert!(paused.err.contains("paused before prod") && paused.err.contains("the same with pause_before=none goes on"), "{paused:?}");
+    assert!(!paused.err.contains("when the causes are gone"), "{paused:?}");
 
     let canary = bldr.run("master.remaster_all:master-server--b,canary=hermit--prod,yes=y");
-    assert!(canary.code == 3 && canary.err.contains("hermit--prod cannot be the canary: it is not re-mastered: masterless"), "{canary:?}");
+    assert!(canary.code == 3 && canary.err.contains("hermit--prod cannot be the canary: masterless"), "{canary:?}");
     let unknown = bldr.run("master.remaster_all:master-server--b,canary=harbor--nowhere,yes=y");
     assert!(unknown.code == 3 && unknown.err.contains("harbor--nowhere"), "{unknown:?}");
 
@@ -146,7 +147,100 @@ fn a_run_stops_where_it_was_told_to() {
     ));
     assert_eq!((done.code, &done.json().pop().unwrap()["outcomes"]["harbor--prod"]), (0, &json!("remastered")), "{done:?}");
 
-    for nonsense in ["window=22", "max_failures=many", "pause_before=lunch", "canary=nobody"] {
+    for nonsense in ["window=22", "max_failures=many", "pause_before=lunch", "canary=nobody", "limit=team:web", "limit=harbor+"] {
         assert_eq!(bldr.run(&format!("master.remaster_all:master-server--b,{nonsense}")).code, 2, "{nonsense}");
     }
+}
+
+#[test]
+fn where_a_run_stops_is_settled_once_and_said_otherwise_for_a_run() {
+    let bldr = Bldr::new();
+    bldr.write("settings.yaml", "cloud: sandbox\npause-before: prod\ncanary: harbor--ci\nmax-failures: 50%\n");
+    let paused = bldr.ask(ALL);
+    assert!(paused.code == 1 && paused.err.contains("paused before prod"), "{paused:?}");
+    let begun: Vec<_> =
+        paused.json().into_iter().filter(|event| event["event"] == "stack_started").map(|event| event["stack"].clone()).collect();
+    assert_eq!(begun.first(), Some(&json!("harbor--ci")), "the canary");
+    let one = bldr.run("master.remaster:quill--prod,master-server--b");
+    assert_eq!(one.code, 0, "one stack that somebody names is not everything: {one:?}");
+    let rest = bldr.ask(&format!("{ALL},pause_before=none,canary=none"));
+    assert_eq!(rest.code, 0, "{rest:?}");
+    assert_eq!(rest.json().pop().unwrap()["outcomes"]["harbor--prod"], "remastered");
+}
+
+#[test]
+fn only_the_stacks_that_are_meant_are_moved() {
+    let bldr = Bldr::new();
+    let plan = bldr.ask("master.remaster_all:master-server--b,plan=yes,limit=tag:Team:web+not:instance:prod").object();
+    let planned: Vec<_> = plan["lanes"].as_array().unwrap().iter().flat_map(|lane| lane["stacks"].as_array().unwrap()).collect();
+    assert_eq!(planned, ["harbor--pr-118", "harbor--ci", "harbor--end2end", "quill--continuumtest", "quill--ci"]);
+    let beyond = plan["limit"]["beyond"].as_array().unwrap();
+    assert!(beyond.contains(&json!("harbor--prod")) && beyond.contains(&json!("ferry--ci")), "{plan}");
+
+    let ran = bldr.ask(&format!("{ALL},limit=ferry+lantern--ci+nobody"));
+    assert!(ran.code == 0 && ran.err.contains("no stack answers to 'nobody'"), "{ran:?}");
+    let outcomes = ran.json().pop().unwrap()["outcomes"].clone();
+    assert_eq!(
+        outcomes,
+        json!({"ferry--ci": "remastered", "ferry--end2end": "remastered", "ferry--prod": "remastered", "lantern--ci": "remastered"})
+    );
+
+    let none = bldr.run(&format!("{ALL},limit=nobody+master-server"));
+    assert!(none.code == 3 && none.err.contains("limit=nobody+master-server: there is no such stack"), "{none:?}");
+    let canary = bldr.run(&format!("{ALL},limit=ferry,canary=harbor--ci"));
+    assert!(canary.code == 3 && canary.err.contains("not among the stacks that are meant"), "{canary:?}");
+}
+
+#[test]
+fn a_second_ctrl_c_stops_here_and_now_and_is_recorded() {
+    let bldr = Bldr::new();
+    let (run, lines) = going_on(&bldr);
+    let interrupt = || assert!(Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
+    interrupt();
+    let mut lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    // What is in flight goes on, and is in a step when the second one comes.
+    assert!(lines.any(|event| event["event"] == "step_started"));
+    interrupt();
+    let last: Vec<_> = lines.collect();
+    assert_eq!(run.wait_with_output().unwrap().status.code(), Some(130));
+    let [.., stopped, error] = &last[..] else { panic!("{last:?}") };
+    assert_eq!(stopped["event"], "run_stopped", "{last:?}");
+    assert!(error["error"]["message"].as_str().unwrap().contains("`bldr run.resume:"), "{last:?}");
+    let run = shown(&bldr);
+    assert!(run["standing"] == "cut_short" && !run["doubtful"].as_array().unwrap().is_empty(), "{run}");
+    assert!(bldr.run("run.show:last").out.contains("stopped at once: "));
+    assert_eq!(bldr.run("run.resume:last").code, 3, "it asks whether it may, and nobody is there");
+    assert_eq!(bldr.run("run.resume:last --yes").code, 0);
+}
+
+#[test]
+fn a_run_is_a_page_that_needs_nothing_else_and_says_what_was_done_and_what_was_not() {
+    let bldr = Bldr::new();
+    bldr.write("fleet.yaml", "masters:\n  master-server--a: {private-ip: 10.0.0.10}\n  master-server--b: {private-ip: 10.0.0.20}\nstacks:\n  harbor--ci: {fault: highstate-fails}\n  harbor--prod:\n  quill--ci:\n");
+    assert_eq!(bldr.run("sandbox.create:fleet.yaml").code, 0);
+    assert_eq!(bldr.run(&format!("{ALL},allow_unshared=yes")).code, 1);
+    let told = bldr.ask("run.report:last,page.html").object();
+    assert_eq!((&told["file"], &told["outcomes"]["harbor--prod"]), (&json!("page.html"), &json!("held")));
+    let steps = told["steps"].as_array().unwrap();
+    assert!(steps.iter().any(|step| step["stack"] == "quill--ci" && step["action"] == "prove" && step["failed"].is_null()), "{told}");
+    assert!(steps.iter().any(|step| step["stack"] == "harbor--ci" && step["failed"].is_string()), "{told}");
+
+    let page = bldr.read("page.html");
+    assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"));
+    for outside in ["http://", "https://", "src=", "<link", "@import", "<script"] {
+        assert!(!page.contains(outside), "it asks for something else: {outside}");
+    }
+    for said in [
+        "harbor--ci",
+        "quill--ci",
+        "the highstate did not succeed",
+        "harbor--ci failed, and it comes earlier in its project",
+        "To be looked at",
+    ] {
+        assert!(page.contains(said), "{said}");
+    }
+    let again = bldr.ask("run.report:last").object();
+    assert_eq!(bldr.read(again["file"].as_str().unwrap()), page, "the same run is the same page, in a folder under its name");
+    let nowhere = bldr.run("run.report:last,missing/page.html");
+    assert!(nowhere.code == 1 && nowhere.err.contains("missing/page.html cannot be written"), "{nowhere:?}");
 }

@@ -4,6 +4,11 @@
 mod bldr;
 
 use bldr::{Bldr, Ran};
+use bldr_core::{
+    event::{Event, RunId},
+    fleet::Timestamp,
+    ports::Record,
+};
 use bldr_testkit::{moto::Moto, spec::made_up_context};
 use serde_json::json;
 
@@ -133,6 +138,35 @@ async fn the_lock_of_a_holder_that_is_gone_is_broken_for_a_reason_that_everybody
     assert_eq!((&status["holder"], &status["broken"]["by"], &status["broken"]["reason"]), (&json!(null), &json!("tester"), &json!("gone")));
     assert!(operator.run("lock.status").out.starts_with("nobody holds the lock\ntester on "));
     assert_eq!(operator.ask("--yes lock.break:again")["broken"], json!(null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_goes_on_while_its_operator_is_heard_of_and_is_shown_as_cut_short_once_they_are_silent() {
+    let moto = aws().await;
+    put(&moto, &context("10.0.0.10")).await;
+    let now = jiff::Timestamp::now().as_millisecond();
+    let (run, began) = (RunId("20261122-124301-k3f9".into()), now - 600_000);
+    let started = Event::RunStarted {
+        run: run.clone(),
+        cloud: "aws".into(),
+        master: "master-server--a".parse().ok(),
+        address: "10.0.0.10".parse().ok(),
+        command: "bldr master.remaster:harbor--ci,master-server--a".into(),
+        lanes: Vec::new(),
+        allow_unshared: false,
+    };
+    let record = serde_json::to_string(&Record { at: Timestamp(began), event: started }).unwrap();
+    moto.s3("PUT", &format!("/our-fleet/cfn/bldr/runs/{run}/000001.jsonl"), &format!("{record}\n")).await.unwrap();
+    let operator = Operator::of(&moto);
+    for (silence, standing) in [(0, "going_on"), (90_000, "cut_short")] {
+        let holder =
+            json!({"who": "ada", "host": "ops-7", "pid": 4711, "purpose": "c", "since": began, "nonce": "n", "heard": now - silence});
+        let state = json!({"epoch": 7, "broken": null, "holder": holder});
+        moto.s3("PUT", "/our-fleet/cfn/bldr/lock.json", &state.to_string()).await.unwrap();
+        assert_eq!(operator.ask("run.show:last")["standing"], standing);
+    }
+    let resumed = operator.run("--yes run.resume:last");
+    assert!(resumed.code == 3 && resumed.err.contains("`bldr lock.break:REASON` frees the lock"), "{}", resumed.told());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,7 +133,7 @@ impl BuildVars {
 
     /// The JSON text inside the base64: one line.
     pub fn to_text(&self) -> String {
-        Value::Object(self.0.clone()).to_string()
+        self.0.to_string()
     }
 
     /// The JSON object.

@@ -63,7 +63,7 @@ impl Context {
 
     /// The exact text that is stored: one line, no newline at its end.
     pub fn to_text(&self) -> String {
-        Value::Object(self.0.clone()).to_string()
+        self.0.to_string()
     }
 
     /// The version of Salt that its nodes shall have (`project.salt`): a text, or a number where somebody wrote none.

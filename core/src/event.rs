@@ -284,7 +284,12 @@ pub enum Event {
         /// What.
         message: String,
     },
-    /// The run is over. Always the last event.
+    /// The operator has stopped it at once: what was in work is as it is, and nobody knows how it ended. Nothing comes after this.
+    RunStopped {
+        /// Its name.
+        run: RunId,
+    },
+    /// The run is over. Nothing comes after this.
     RunFinished {
         /// Its name.
         run: RunId,

@@ -4,11 +4,15 @@ use crate::{
     address::{HostAddress, MasterAddress},
     error::{PortError, PortErrorKind},
     name::{NodeName, StackName},
+    originals::Originals,
     salt_version::SaltVersion,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// EC2's own name of a machine: `i-0abc…`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -72,6 +76,9 @@ pub struct Instance {
     pub stack: String,
     /// The value of the tag `Node`, as written.
     pub node_tag: Option<String>,
+    /// All its tags, those two included.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
     /// What it is doing.
     pub state: InstanceState,
     /// Its address inside the VPC.
@@ -392,7 +399,7 @@ impl Node {
     }
 }
 
-/// What a context says that a plan needs. The context itself stays in its store.
+/// What a context says that a plan needs. Of the context itself only those are kept that are to be rewritten ([`Originals`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContextFacts {
     /// It has EC2 and takes orders from a master.
@@ -415,6 +422,8 @@ pub struct Stack {
     pub name: StackName,
     /// Its machines, by number. Empty where the region has none.
     pub nodes: Vec<Node>,
+    /// The tags that any of its machines carries: key and value.
+    pub tags: BTreeSet<(Box<str>, Box<str>)>,
     /// What its context says.
     pub context: Reading<ContextFacts>,
 }
@@ -438,7 +447,7 @@ impl Stack {
 }
 
 /// Everything a plan is made from.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Fleet {
     /// The region that was surveyed.
     pub region: String,
@@ -450,6 +459,8 @@ pub struct Fleet {
     pub unnamed: Vec<(String, String)>,
     /// What the running masters that were asked say of themselves.
     pub standings: BTreeMap<StackName, Reading<Standing>>,
+    /// The contexts that name another master than the one the fleet was surveyed for.
+    pub originals: Originals,
 }
 
 impl Fleet {

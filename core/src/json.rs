@@ -5,7 +5,10 @@
 //! printed the way `repr` prints them; `NaN` and `Infinity` are numbers; text is ASCII with `\uXXXX` escapes, lone
 //! surrogates included; separators are `, ` and `: `. No JSON crate does that (docs/decisions/0002).
 
-use std::fmt::{self, Write};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::{self, Write},
+};
 
 /// Anything JSON can say.
 #[derive(Debug, Clone, PartialEq)]
@@ -154,7 +157,12 @@ impl Object {
 /// Pairs as they were written: of two equal keys the last value wins, at the first one's place.
 impl FromIterator<(Text, Value)> for Object {
     fn from_iter<I: IntoIterator<Item = (Text, Value)>>(pairs: I) -> Self {
-        let mut seen = std::collections::HashMap::<Text, usize>::new();
+        let pairs: Vec<_> = pairs.into_iter().collect();
+        let mut keys = HashSet::with_capacity(pairs.len());
+        if pairs.iter().all(|(key, _)| keys.insert(key)) {
+            return Self(pairs);
+        }
+        let mut seen = HashMap::<Text, usize>::new();
         let mut object = Self::default();
         for (key, value) in pairs {
             if let Some(place) = seen.get(&key).and_then(|at| object.0.get_mut(*at)) {
@@ -244,14 +252,19 @@ impl fmt::Display for Value {
                 }
                 f.write_char(']')
             }
-            Self::Object(object) => {
-                f.write_char('{')?;
-                for (i, (key, value)) in object.0.iter().enumerate() {
-                    write!(f, "{}\"{}\": {value}", if i == 0 { "" } else { ", " }, key.0)?;
-                }
-                f.write_char('}')
-            }
+            Self::Object(object) => object.fmt(f),
         }
+    }
+}
+
+/// One line, as `json.dumps` writes it.
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('{')?;
+        for (i, (key, value)) in self.0.iter().enumerate() {
+            write!(f, "{}\"{}\": {value}", if i == 0 { "" } else { ", " }, key.0)?;
+        }
+        f.write_char('}')
     }
 }
 
@@ -422,7 +435,17 @@ impl Parser<'_> {
         self.at += 1;
         let mut out = String::new();
         loop {
-            let Some(c) = self.text[self.at..].chars().next() else { return Err("a string does not end") };
+            // Nearly all of it is spelled as it will be.
+            let rest = &self.text[self.at..];
+            let plain = rest.bytes().position(|byte| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\'));
+            let (plain, rest) = rest.split_at(plain.unwrap_or(rest.len()));
+            self.at += plain.len();
+            let Some(c) = rest.chars().next() else { return Err("a string does not end") };
+            if c == '"' && out.is_empty() {
+                self.at += 1;
+                return Ok(Text(plain.into()));
+            }
+            out.push_str(plain);
             match c {
                 '"' => {
                     self.at += 1;

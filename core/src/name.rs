@@ -3,7 +3,7 @@
 //! Names end up in file names and in shell commands, so the alphabet is small: ASCII letters, digits, `-`, `_`, `.`.
 
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 /// Why a text is not a name. Always carries the text as it was given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -101,7 +101,8 @@ text_name!(
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StackName {
-    text: Box<str>,
+    /// Shared: a run names each stack some hundred times.
+    text: Arc<str>,
     split: u32,
 }
 
@@ -116,7 +117,7 @@ impl StackName {
     /// its text would be read back as another stack.
     pub fn new(project: &ProjectName, instance: &InstanceId) -> Result<Self, NameError> {
         let stack: Self = format!("{project}--{instance}").parse()?;
-        if stack.project_str() == project.as_str() { Ok(stack) } else { Err(NameError::NoSeparator(stack.text.into())) }
+        if stack.project_str() == project.as_str() { Ok(stack) } else { Err(NameError::NoSeparator(stack.into())) }
     }
 
     /// The whole name.
@@ -193,7 +194,7 @@ impl TryFrom<String> for StackName {
 }
 impl From<StackName> for String {
     fn from(name: StackName) -> String {
-        name.text.into()
+        name.as_str().into()
     }
 }
 impl fmt::Display for StackName {

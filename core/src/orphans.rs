@@ -108,7 +108,7 @@ mod tests {
                 woken: false,
             };
             let nodes = state.map(node).into_iter().collect();
-            (name.clone(), Stack { name, nodes, context: Reading::Read(ContextFacts::NoEc2) })
+            (name.clone(), Stack { name, nodes, tags: Default::default(), context: Reading::Read(ContextFacts::NoEc2) })
         };
         let stacks: BTreeMap<_, _> = stacks.iter().map(stack).collect();
         Fleet { region: "eu-west-3".into(), contexts: stacks.len(), stacks, ..Fleet::default() }

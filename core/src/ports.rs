@@ -21,7 +21,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, pin::Pin, time::Duration};
 
 /// The machines of a region.
 #[cfg_attr(feature = "mocks", mockall::automock)]
@@ -564,6 +564,10 @@ pub struct Record {
     pub event: Event,
 }
 
+/// How far a record was read. Opaque: only the journal that gave it knows what it counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Position(pub u64);
+
 /// The record of every run: written to its end, never changed.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
@@ -571,7 +575,12 @@ pub trait Journal: Send + Sync {
     /// Adds a record; once this returns it survives a power cut.
     async fn append(&self, run: &RunId, record: &Record) -> PortResult<()>;
     /// A run's records in order. A last line that was cut off by a crash is left out; a damaged line before it is `Malformed`.
-    async fn read(&self, run: &RunId) -> PortResult<Vec<Record>>;
+    async fn read(&self, run: &RunId) -> PortResult<Vec<Record>> {
+        Ok(self.read_on(run, Position::default()).await?.0)
+    }
+    /// Those that came after this position, which is the beginning by default, and how far that is. Costs only what is new, however long
+    /// the record: whoever watches a run asks every second.
+    async fn read_on(&self, run: &RunId, from: Position) -> PortResult<(Vec<Record>, Position)>;
     /// All runs, oldest first.
     async fn runs(&self) -> PortResult<Vec<RunId>>;
     /// Keeps what a node's highstate printed, for the operator alone; says where, as they would look it up. Another
@@ -660,6 +669,24 @@ pub struct Owner {
     pub since: Timestamp,
 }
 
+/// Which holding of which lock something is done under. Whatever is changed hears of it, and does not listen any more to who held the
+/// same lock before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenure {
+    /// The lock, by what was drawn when it was first made: letters and digits. Another bucket's is another, and so is one that was
+    /// removed and made anew.
+    pub lock: String,
+    /// The number of the holding.
+    pub epoch: u64,
+}
+
+impl Tenure {
+    /// Whether that one began after this one; of two locks nobody can tell.
+    pub fn is_before(&self, other: &Self) -> bool {
+        self.lock == other.lock && self.epoch < other.epoch
+    }
+}
+
 /// Who holds a lock, and what is known of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holding {
@@ -669,11 +696,26 @@ pub struct Holding {
     pub epoch: Option<u64>,
     /// When they last said that they are still there; `None` where that is known without their saying so.
     pub heard: Option<Timestamp>,
+    /// Whether it is known that their process is no more. Not kept: it is seen from its own machine.
+    #[serde(skip)]
+    pub gone: bool,
+}
+
+impl Holding {
+    /// A holder who has not got through to the lock for so long begins nothing more, whether they live or not.
+    pub const SILENCE: Duration = Duration::from_secs(60);
+
+    /// Whether anything may be begun under it at this time.
+    pub fn lives(&self, now: Timestamp) -> bool {
+        let silent =
+            self.heard.is_some_and(|heard| u128::try_from(now.0 - heard.0).is_ok_and(|silence| silence > Self::SILENCE.as_millis()));
+        !self.gone && !silent
+    }
 }
 
 impl From<Owner> for Holding {
     fn from(owner: Owner) -> Self {
-        Self { owner, epoch: None, heard: None }
+        Self { owner, epoch: None, heard: None, gone: false }
     }
 }
 
@@ -705,15 +747,21 @@ pub trait Lock: Send + Sync {
     async fn broken(&self) -> PortResult<Option<Breaking>>;
 }
 
+/// An answer that is waited for and borrows nothing of who was asked.
+pub type Answered = Pin<Box<dyn Future<Output = PortResult<()>> + Send>>;
+
 /// A lock that is held. Dropping it gives it back as well, without saying whether that worked.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait LockGuard: Send + Sync {
-    /// The number of this holding: greater than that of every one before it. `None` where the lock goes with its holder's process.
-    fn epoch(&self) -> Option<u64>;
+    /// Which holding this is; its number is greater than that of every one before it. `None` where the lock goes with its holder's process.
+    fn tenure(&self) -> Option<Tenure>;
     /// Whether it is held still. Asks nobody, so it may be asked before every step. `Conflict` where somebody has taken it, or where
     /// it could not be kept up for so long that somebody may have.
     fn standing(&self) -> PortResult<()>;
+    /// Says now that we are there, and hears whether it is held still: for when time has passed unnoticed, as while somebody was asked a
+    /// question. As [`LockGuard::standing`], and `Unreachable` where nobody could be asked. What comes back borrows nothing.
+    fn affirmed(&self) -> Answered;
     /// Gives it back. `Conflict` where it was not ours any more.
     async fn release(self: Box<Self>) -> PortResult<()>;
 }
@@ -723,6 +771,11 @@ pub trait LockGuard: Send + Sync {
 pub trait Fence: Send + Sync {
     /// That the run may go on. Asks nobody. `Conflict` where its lock was lost.
     fn standing(&self) -> PortResult<()>;
+    /// Which holding of the lock this is, where there are several: whoever changes a machine tells it. A machine does not listen to one
+    /// that began before the latest it has heard of (`Conflict`, and nothing changed).
+    fn tenure(&self) -> Option<Tenure>;
+    /// Hears that somebody who took the lock later was met: from now on it does not stand.
+    fn overtaken(&self, by: &str);
 }
 
 /// The person watching, or the program in their place.

@@ -5,7 +5,7 @@ use crate::{
     event::{Action, Event, LaneNames, Outcome, RunId, States},
     fleet::Timestamp,
     name::{NodeName, StackName},
-    ports::{Change, Owner, Record},
+    ports::{Change, Holding, Record},
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -29,6 +29,8 @@ pub struct RunRecord {
     pub last: Timestamp,
     /// Whether it came to its own end.
     pub ended: bool,
+    /// Whether the operator has stopped it at once.
+    pub stopped: bool,
     /// What was to be worked on, in order.
     pub lanes: Vec<LaneNames>,
     /// Every stack of which anything was recorded, and every one that was to be worked on.
@@ -106,7 +108,7 @@ impl RunRecord {
         let (first, rest) = records.split_first()?;
         let Event::RunStarted { command, master, address, lanes, allow_unshared, .. } = &first.event else { return None };
         let planned = lanes.iter().flat_map(|lane| &lane.stacks).map(|stack| (stack.clone(), StackRecord::default()));
-        let mut run = Self {
+        let run = Self {
             id: id.clone(),
             command: command.clone(),
             master: master.clone(),
@@ -115,15 +117,21 @@ impl RunRecord {
             began: first.at,
             last: first.at,
             ended: false,
+            stopped: false,
             stacks: planned.collect(),
             lanes: lanes.clone(),
             warnings: Vec::new(),
         };
-        rest.iter().for_each(|record| run.hear(record));
-        Some(run)
+        Some(rest.iter().fold(run, Self::heard))
     }
 
-    /// One record more.
+    /// The same with one record more, which came after all of it.
+    #[must_use]
+    pub fn heard(mut self, record: &Record) -> Self {
+        self.hear(record);
+        self
+    }
+
     fn hear(&mut self, record: &Record) {
         self.last = record.at;
         match &record.event {
@@ -154,6 +162,7 @@ impl RunRecord {
                     (stack.outcome, stack.reason) = (Some(*outcome), reasons.get(name).cloned());
                 }
             }
+            Event::RunStopped { .. } => self.stopped = true,
             Event::Warning { message } => self.warnings.push(message.clone()),
             Event::RunStarted { .. } | Event::StateBegun { .. } | Event::Paced { .. } | Event::OldKeysRemoved { .. } => {}
         }
@@ -167,11 +176,12 @@ impl RunRecord {
         }
     }
 
-    /// How it stands, where this is who holds the fleet's lock. A run holds it from before it begins until after it ends.
-    pub fn standing(&self, holder: Option<&Owner>, newest: bool) -> RunStanding {
+    /// How it stands, where this is who holds the fleet's lock at this time. A run holds it from before it begins until after it ends; some
+    /// locks are held by a run that was killed, too, until somebody breaks them.
+    pub fn standing(&self, holder: Option<&Holding>, newest: bool, now: Timestamp) -> RunStanding {
         match holder {
             _ if self.ended => RunStanding::Ended,
-            Some(owner) if newest && owner.since <= self.began => RunStanding::GoingOn,
+            Some(holding) if newest && !self.stopped && holding.owner.since <= self.began && holding.lives(now) => RunStanding::GoingOn,
             _ => RunStanding::CutShort,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::event::Event::{RunFinished, RunStarted, StackFinished, StackStarted, StepFailed, StepFinished, StepStarted};
+use crate::ports::Owner;
 
 fn stack(name: &str) -> StackName {
     name.parse().unwrap()
@@ -43,8 +44,8 @@ fn of(events: impl IntoIterator<Item = Event>) -> RunRecord {
     RunRecord::of(&RunId("r".into()), &records).unwrap()
 }
 
-fn held_since(second: i64) -> Owner {
-    Owner { who: "alice".into(), host: "laptop".into(), pid: 1, purpose: "c".into(), since: at(second) }
+fn held_since(second: i64) -> Holding {
+    Owner { who: "alice".into(), host: "laptop".into(), pid: 1, purpose: "c".into(), since: at(second) }.into()
 }
 
 #[test]
@@ -58,7 +59,7 @@ fn a_run_that_came_to_its_end_has_every_stack_with_its_outcome() {
         finished("harbor--ci", Outcome::Remastered),
         RunFinished { run: RunId("r".into()), cloud: "aws".into(), outcomes, reasons: BTreeMap::new(), millis: 5000 },
     ]);
-    assert_eq!(run.standing(Some(&held_since(0)), true), RunStanding::Ended);
+    assert_eq!(run.standing(Some(&held_since(0)), true, at(3)), RunStanding::Ended);
     assert_eq!(run.stacks[&stack("ferry--ci")].outcome, Some(Outcome::AlreadyThere));
     assert_eq!((run.began, run.last), (at(0), at(5)));
     assert_eq!(run.stacks[&stack("harbor--ci")].steps[0].ended.as_ref().unwrap().0, at(3));
@@ -68,10 +69,16 @@ fn a_run_that_came_to_its_end_has_every_stack_with_its_outcome() {
 #[test]
 fn a_run_without_an_end_goes_on_while_who_began_it_holds_the_lock() {
     let run = of([begun(), began("harbor--ci", "10.0.0.1"), step("harbor--ci", Action::Repoint)]);
-    assert_eq!(run.standing(Some(&held_since(0)), true), RunStanding::GoingOn);
-    assert_eq!(run.standing(Some(&held_since(0)), false), RunStanding::CutShort, "a later run has begun since");
-    assert_eq!(run.standing(Some(&held_since(1)), true), RunStanding::CutShort, "it is held by somebody who came later");
-    assert_eq!(run.standing(None, true), RunStanding::CutShort);
+    assert_eq!(run.standing(Some(&held_since(0)), true, at(3)), RunStanding::GoingOn);
+    assert_eq!(run.standing(Some(&held_since(0)), false, at(3)), RunStanding::CutShort, "a later run has begun since");
+    assert_eq!(run.standing(Some(&held_since(1)), true, at(3)), RunStanding::CutShort, "it is held by somebody who came later");
+    assert_eq!(run.standing(None, true, at(3)), RunStanding::CutShort);
+    let holder = |heard, gone| Holding { heard: Some(at(heard)), gone, ..held_since(0) };
+    let standing = |holder| run.standing(Some(&holder), true, at(100));
+    assert_eq!(standing(holder(40, false)), RunStanding::GoingOn);
+    assert_eq!(standing(holder(39, false)), RunStanding::CutShort, "who was not heard of for a minute begins nothing more");
+    assert_eq!(standing(holder(99, true)), RunStanding::CutShort, "its process is no more");
+    assert_eq!(standing(holder(500, false)), RunStanding::GoingOn, "by a clock that goes ahead of ours");
     let open: Vec<_> = run.open_steps().map(|(stack, step)| (stack.as_str(), step.action)).collect();
     assert_eq!(open, [("harbor--ci", Action::Repoint)]);
 }

@@ -14,7 +14,7 @@ use crate::{
     },
     minion_config,
     name::{ProjectName, StackName},
-    ports::{ContextStore, Inventory, Masters, Minions, Sleeper, SleeperState, Sleepers},
+    ports::{ContextStore, Document, Inventory, Masters, Minions, Sleeper, SleeperState, Sleepers},
 };
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -109,19 +109,28 @@ pub async fn list(sources: &Sources<'_>) -> PortResult<Fleet> {
 }
 
 /// Reads contexts, nodes and masters of a listed fleet, as deep as asked; the nodes with regard to the master at this
-/// address, where there is one they may be moved to. What cannot be read becomes a fact in the fleet.
+/// address, where there is one they may be moved to. What cannot be read becomes a fact in the fleet; the contexts that would be rewritten
+/// for that master stay with it ([`Fleet::originals`]).
 pub async fn deepen(fleet: &mut Fleet, sources: &Sources<'_>, toward: Option<&MasterAddress>, depth: impl Fn(&StackName) -> Depth) {
     let wanted: Vec<StackName> = fleet.stacks.keys().filter(|name| depth(name) >= Depth::Context).cloned().collect();
     let mut read = stream::iter(wanted)
         .map(|name| async move {
-            let facts = context_facts(sources.contexts, &name).await;
-            (name, facts)
+            let read = sources.contexts.load(&name).await;
+            (name, read)
         })
         .buffer_unordered(sources.jobs.max(1));
-    while let Some((name, facts)) = read.next().await {
-        if let Some(stack) = fleet.stacks.get_mut(&name) {
-            stack.context = facts;
+    while let Some((name, read)) = read.next().await {
+        let Some(stack) = fleet.stacks.get_mut(&name) else { continue };
+        let (facts, document) = match read {
+            Ok(document) => (context_facts(&document), Some(document)),
+            Err(error) => (Reading::of(Err(error)), None),
+        };
+        let is_rewritten =
+            |facts: &ContextFacts| matches!(facts, ContextFacts::Mastered { .. }) && toward.is_some_and(|master| !facts.names_only(master));
+        if let Some(document) = document.filter(|_| !stack.nodes.is_empty() && facts.ok().is_some_and(is_rewritten)) {
+            fleet.originals.keep(&name, document);
         }
+        stack.context = facts;
     }
 
     read_masters(fleet, sources, &depth).await;
@@ -197,6 +206,8 @@ fn assembled(sources: &Sources<'_>, instances: Vec<Instance>, contexts: Vec<Stac
     }
     fleet.unnamed = unnamed.into_iter().collect();
     for (name, instances) in grouped {
+        let tags = instances.iter().flat_map(|instance| &instance.tags).map(|(key, value)| (key.as_str().into(), value.as_str().into()));
+        let tags = tags.collect();
         let nodes = numbered(instances)
             .into_iter()
             .map(|(number, instance)| {
@@ -226,7 +237,7 @@ fn assembled(sources: &Sources<'_>, instances: Vec<Instance>, contexts: Vec<Stac
                 }
             })
             .collect();
-        fleet.stacks.insert(name.clone(), Stack { name, nodes, context: Reading::NotAsked });
+        fleet.stacks.insert(name.clone(), Stack { name, nodes, tags, context: Reading::NotAsked });
     }
     fleet
 }
@@ -246,13 +257,10 @@ fn numbered(mut instances: Vec<Instance>) -> Vec<(u64, Instance)> {
     numbered
 }
 
-async fn context_facts(contexts: &dyn ContextStore, name: &StackName) -> Reading<ContextFacts> {
-    match contexts.load(name).await {
-        Err(error) => Reading::of(Err(error)),
-        Ok(document) => match Context::parse(&document.text).and_then(|context| context.facts()) {
-            Ok(facts) => Reading::Read(facts),
-            Err(error) => Reading::Unreadable(Problem { kind: PortErrorKind::Malformed, text: error.to_string().into() }),
-        },
+fn context_facts(document: &Document) -> Reading<ContextFacts> {
+    match Context::parse(&document.text).and_then(|context| context.facts()) {
+        Ok(facts) => Reading::Read(facts),
+        Err(error) => Reading::Unreadable(Problem { kind: PortErrorKind::Malformed, text: error.to_string().into() }),
     }
 }
 

@@ -49,7 +49,7 @@ fn fleet(spec: &FleetSpec, key: &PublicKey) -> Result<Fleet, Box<dyn Error>> {
             woken: false,
         };
         let context = Reading::Read(ContextFacts::Mastered { masters: vec!["10.0.0.10".into()], alternate: None });
-        fleet.stacks.insert(name.clone(), Stack { name, nodes: vec![node], context });
+        fleet.stacks.insert(name.clone(), Stack { name, nodes: vec![node], tags: Default::default(), context });
     }
     let standing = Standing { key: key.clone(), version: None, silent: None, keys: keys(spec, key) };
     fleet.standings.insert("master-server--a".parse()?, Reading::Read(standing));

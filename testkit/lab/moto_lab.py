@@ -8,7 +8,8 @@ moment a machine is started, stopped or terminated, before whoever asked for it 
 
 After {"id": 3, "launches": SUBNET} machines are launched: {"launched": ID, "private": ADDRESS, ...} is said of each before whoever
 ordered it has an answer, and it is "pending" until {"id": 4, "up": ID, "console": TEXT} or {"id": 4, "failed": ID, "why": TEXT}.
-Orders whose token begins with "lab-" are the lab's own, and as ever. Ends when stdin does.
+Orders whose token begins with "lab-" are the lab's own, and as ever. {"id": 5, "endpoint": URL, "own": [METHOD, PATH, BODY]} asks
+moto_server.py for what is not AWS's. Ends when stdin does.
 """
 
 import ipaddress
@@ -20,6 +21,7 @@ import runpy
 import sys
 import threading
 import types
+import urllib.request
 
 # What moto_server.py sets, too late here: moto reads it when it is imported.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
@@ -195,6 +197,12 @@ def take(call):
     return True
 
 
+def own(endpoint, method, path, body):
+    asked = urllib.request.Request(f"{endpoint}/bldr/{path}", data=body.encode() or None, method=method)
+    with urllib.request.urlopen(asked) as answer:
+        return answer.read().decode()
+
+
 def answer_calls():
     clients = {}
     for line in calls:
@@ -202,8 +210,11 @@ def answer_calls():
         if take(call):
             say({"id": call["id"], "reply": None})
             continue
-        service, endpoint = call["service"], call["endpoint"]
         try:
+            if "own" in call:
+                say({"id": call["id"], "reply": own(call["endpoint"], *call["own"])})
+                continue
+            service, endpoint = call["service"], call["endpoint"]
             if service not in clients:
                 clients[service] = boto3.client(service, endpoint_url=endpoint)
             reply = getattr(clients[service], call["operation"])(**call["arguments"])

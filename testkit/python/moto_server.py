@@ -1,17 +1,20 @@
 """Where are EC2 and S3 in the tests? moto on a free loopback port, made truer to AWS where bldr would notice.
 
-The first line on stdout is the port. GET /bldr/asked counts the API calls, one `ACTION NUMBER` a line. Ends when stdin does,
-so that it never outlives the test that started it, however that test ends.
+The first line on stdout is the port. GET /bldr/asked counts the API calls, one `ACTION NUMBER` a line; those to S3 are called
+`s3:METHOD:FOLDER`. What a test wants to go wrong is ordered at /bldr/disturbances (disturbances.py). Ends when stdin does, so that it
+never outlives the test that started it, however that test ends.
 """
 
 import copy
 import datetime
 import itertools
 import os
+import pathlib
 import re
 import sys
 import threading
 from io import BytesIO
+from urllib.parse import parse_qs
 
 # moto knows 1,300 images and looks through all of them for every instance; it takes any image id without them, too.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
@@ -27,6 +30,10 @@ from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
+
+# Whoever runs this file may be in another folder.
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import disturbances
 
 # Public addresses from the ranges for documentation and benchmarks (RFC 5737, RFC 2544) only: a test that has a bug must
 # not knock at a stranger's door.
@@ -106,6 +113,16 @@ SecurityGroupBackend.delete_security_group = delete_security_group
 writing = threading.Lock()
 
 asked = {}
+
+
+# What is asked of S3, and about what is in which folder.
+def to_s3(environ):
+    query = parse_qs(environ["QUERY_STRING"])
+    method = "LIST" if "list-type" in query else environ["REQUEST_METHOD"]
+    key = query.get("prefix", [environ["PATH_INFO"].lstrip("/").partition("/")[2]])[0]
+    return f"s3:{method}:{key.rpartition('/')[0]}"
+
+
 backend = DomainDispatcherApplication(create_backend_app)
 
 
@@ -113,6 +130,8 @@ def counted(environ, start_response):
     if environ["PATH_INFO"] == "/bldr/asked":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return ["".join(f"{action} {n}\n" for action, n in sorted(asked.items())).encode()]
+    if environ["PATH_INFO"] == "/bldr/disturbances":
+        return disturbances.ordered(environ, start_response)
     length = int(environ.get("CONTENT_LENGTH") or 0)
     body = environ["wsgi.input"].read(length)
     is_s3 = "/s3/" in environ.get("HTTP_AUTHORIZATION", "")
@@ -120,13 +139,16 @@ def counted(environ, start_response):
         # EC2 may give less on a page than was asked for, and so does this: moto takes seconds for a page of a thousand.
         body = re.sub(rb"MaxResults=\d{3,}", b"MaxResults=100", body)
     environ["CONTENT_LENGTH"] = str(len(body))
-    for pair in body.split(b"&"):
-        if pair.startswith(b"Action="):
-            action = pair[7:].decode()
-            asked[action] = asked.get(action, 0) + 1
+    call, question = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}", environ["QUERY_STRING"]
+    for action in re.findall(rb"(?:^|&)Action=(\w+)", body) if not is_s3 else []:
+        call, question = action.decode(), body.decode()
+    counted_as = to_s3(environ) if is_s3 else call
+    asked[counted_as] = asked.get(counted_as, 0) + 1
     environ["wsgi.input"] = BytesIO(body)
-    if not is_s3:
-        return backend(environ, start_response)
+    return disturbances.through(call, question, of_s3 if is_s3 else backend, environ, start_response)
+
+
+def of_s3(environ, start_response):
     with writing:
         if environ["REQUEST_METHOD"] == "GET" and environ["QUERY_STRING"].startswith("versioning"):
             return [as_s3_names_it(environ, start_response)]

@@ -7,13 +7,19 @@ use bldr_core::{
     doctor::Workplace,
     error::PortResult,
     event::RunId,
+    execute::{self, Ports, Run, RunReport},
     fleet::{Ec2Id, HeldKey, HeldKeys, Host, Instance, NodeFiles, Outlook, PublicKey, Standing},
-    name::{NodeName, StackName},
-    pace::Strain,
+    name::{NameError, NodeName, StackName},
+    pace::{Pacing, Strain},
+    plan::{self, Scope},
     ports::{
-        Change, ContextStore, Document, Expected, Fence, Highstate, HighstateMode, Inventory, Journal, Masters, Minions, Power, Proof,
-        Record, Replaced, Repointing, Revision, Sleeper, Sleepers, States,
+        Change, ContextStore, Document, Enlistment, Expected, Fence, Highstate, HighstateMode, Installation, Inventory, Journal, Library,
+        Masters, Minions, Position, Power, Proof, Record, Refreshed, Replaced, Repointing, Revision, Setup, SharedAddress, Sleeper,
+        Sleepers, States, Tenure,
     },
+    soundness,
+    ssh_key::SshPublicKey,
+    survey::{self, AddressPolicy, Depth, Sources},
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -42,6 +48,25 @@ pub trait Between: Send + Sync {
         call: Call<'_>,
         work: impl Future<Output = PortResult<T>> + Send,
     ) -> impl Future<Output = PortResult<T>> + Send;
+
+    /// What of EC2's list of machines is to be seen: all of it, where nothing else is said.
+    fn seen(&self, instances: Vec<Instance>) -> Vec<Instance> {
+        instances
+    }
+
+    /// What stands for whoever acts; the world's own, where nothing else does.
+    fn fence(&self) -> Option<&dyn Fence> {
+        None
+    }
+}
+
+/// Whether a run is refused where the team has not been told of the new address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unshared {
+    /// It is.
+    Refused,
+    /// It is not.
+    Allowed,
 }
 
 /// A world with somebody in front of it.
@@ -52,13 +77,56 @@ pub struct Interposed<'a, I> {
     pub between: I,
 }
 
+impl<I: Between> Interposed<'_, I> {
+    /// One whole run through these ports that moves all of it to a master, from looking at the world to its end.
+    ///
+    /// # Errors
+    /// What keeps it from being begun, in words.
+    pub async fn remaster_all(&self, master: &str, id: &RunId, unshared: Unshared) -> Result<RunReport, String> {
+        let addresses = AddressPolicy::default();
+        let sources =
+            Sources { inventory: self, contexts: self, minions: self, masters: self, sleepers: self, addresses: &addresses, jobs: 8 };
+        let mut fleet = survey::list(&sources).await.map_err(|error| error.to_string())?;
+        let master = master.parse().map_err(|error: NameError| error.to_string())?;
+        let master = survey::new_master(&fleet, &master, None, self).await.map_err(|error| error.to_string())?;
+        survey::deepen(&mut fleet, &sources, Some(&master.address), |_| Depth::Nodes).await;
+        let projects = self.world.projects.projects().await.map_err(|error| error.to_string())?;
+        let plan = plan::plan(&fleet, &projects, &World::request(&master, Scope::Fleet));
+        soundness::check(&plan, &fleet).map_err(|error| error.to_string())?;
+        if let Some(stack) = plan.unshared.first().filter(|_| unshared == Unshared::Refused) {
+            return Err(format!("the team has not been told of the new address for {stack}"));
+        }
+        let run = Run {
+            id: id.clone(),
+            cloud: "world".into(),
+            command: "a test".into(),
+            allow_unshared: unshared == Unshared::Allowed,
+            master,
+            pacing: Pacing::jobs(4),
+            addresses,
+        };
+        let ports = Ports {
+            contexts: self,
+            minions: self,
+            masters: self,
+            power: self,
+            sleepers: self,
+            fence: self,
+            journal: self,
+            operator: &self.world.operator,
+            clock: self.world.clock.as_ref(),
+        };
+        Ok(execute::execute(&plan, &fleet, &run, &ports).await)
+    }
+}
+
 #[async_trait]
 impl<I: Between> Inventory for Interposed<'_, I> {
     fn region(&self) -> &str {
         Inventory::region(&self.world.machines)
     }
     async fn instances(&self) -> PortResult<Vec<Instance>> {
-        self.between.through(Call::Ec2, self.world.machines.instances()).await
+        Ok(self.between.seen(self.between.through(Call::Ec2, self.world.machines.instances()).await?))
     }
 }
 
@@ -164,8 +232,8 @@ impl<I: Between> Journal for Interposed<'_, I> {
     async fn append(&self, run: &RunId, record: &Record) -> PortResult<()> {
         self.between.through(Call::Journal, self.world.journal.append(run, record)).await
     }
-    async fn read(&self, run: &RunId) -> PortResult<Vec<Record>> {
-        self.world.journal.read(run).await
+    async fn read_on(&self, run: &RunId, from: Position) -> PortResult<(Vec<Record>, Position)> {
+        self.world.journal.read_on(run, from).await
     }
     async fn runs(&self) -> PortResult<Vec<RunId>> {
         self.world.journal.runs().await
@@ -188,8 +256,36 @@ impl<I: Between> Sleepers for Interposed<'_, I> {
     }
 }
 
+#[async_trait]
+impl<I: Between> Setup for Interposed<'_, I> {
+    async fn first_start(&self, host: &Host, within: Duration) -> PortResult<()> {
+        self.between.through(Call::Machine(host, "first_start"), self.world.machines.first_start(host, within)).await
+    }
+    async fn install(&self, host: &Host, wanted: &Installation) -> PortResult<Change> {
+        self.between.through(Call::Machine(host, "install"), self.world.machines.install(host, wanted)).await
+    }
+    async fn identity(&self, host: &Host) -> PortResult<PublicKey> {
+        self.between.through(Call::Machine(host, "identity"), self.world.machines.identity(host)).await
+    }
+    async fn enlist(&self, host: &Host, to: &Enlistment) -> PortResult<Change> {
+        self.between.through(Call::Machine(host, "enlist"), self.world.machines.enlist(host, to)).await
+    }
+    async fn deploy_key(&self, host: &Host) -> PortResult<SshPublicKey> {
+        self.between.through(Call::Machine(host, "deploy_key"), self.world.machines.deploy_key(host)).await
+    }
+    async fn refresh(&self, host: &Host, library: &Library) -> PortResult<Refreshed> {
+        self.between.through(Call::Machine(host, "refresh"), self.world.machines.refresh(host, library)).await
+    }
+}
+
 impl<I: Between> Fence for Interposed<'_, I> {
     fn standing(&self) -> PortResult<()> {
-        self.world.fence.standing()
+        self.between.fence().unwrap_or(&self.world.fence).standing()
+    }
+    fn tenure(&self) -> Option<Tenure> {
+        self.between.fence().unwrap_or(&self.world.fence).tenure()
+    }
+    fn overtaken(&self, by: &str) {
+        self.between.fence().unwrap_or(&self.world.fence).overtaken(by);
     }
 }

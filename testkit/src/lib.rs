@@ -6,6 +6,8 @@ pub mod clock;
 #[allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 pub mod contract;
 pub mod disk;
+pub mod disturbance;
+pub mod journal;
 #[cfg(feature = "lab")]
 pub mod lab;
 pub mod lock;
@@ -15,4 +17,5 @@ pub mod salt;
 pub mod sandbox;
 pub mod spec;
 pub mod stores;
+pub mod under;
 pub mod world;

@@ -3,16 +3,19 @@
 use async_trait::async_trait;
 use bldr_core::{
     error::{PortError, PortErrorKind, PortResult},
-    ports::{Breaking, Fence, Holding, Lock, LockGuard, Owner},
+    ports::{Answered, Breaking, Fence, Holding, Lock, LockGuard, Owner, Tenure},
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[derive(Default)]
 struct State {
+    id: String,
     epoch: u64,
     holder: Option<Owner>,
     broken: Option<Breaking>,
@@ -20,13 +23,21 @@ struct State {
 
 impl State {
     fn holding(&self) -> Option<Holding> {
-        Some(Holding { owner: self.holder.clone()?, epoch: Some(self.epoch), heard: None })
+        Some(Holding { epoch: Some(self.epoch), ..self.holder.clone()?.into() })
     }
 }
 
 /// A lock in memory.
-#[derive(Default)]
 pub struct MemoryLock(Arc<Mutex<State>>);
+
+impl Default for MemoryLock {
+    /// One that was never taken.
+    fn default() -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let id = format!("memory{}", MADE.fetch_add(1, Ordering::Relaxed));
+        Self(Arc::new(Mutex::new(State { id, epoch: 0, holder: None, broken: None })))
+    }
+}
 
 struct MemoryGuard {
     state: Arc<Mutex<State>>,
@@ -53,11 +64,14 @@ impl Drop for MemoryGuard {
 
 #[async_trait]
 impl LockGuard for MemoryGuard {
-    fn epoch(&self) -> Option<u64> {
-        Some(self.epoch)
+    fn tenure(&self) -> Option<Tenure> {
+        Some(Tenure { lock: locked(&self.state).id.clone(), epoch: self.epoch })
     }
     fn standing(&self) -> PortResult<()> {
         self.lost().map_or(Ok(()), Err)
+    }
+    fn affirmed(&self) -> Answered {
+        Box::pin(std::future::ready(self.standing()))
     }
     async fn release(self: Box<Self>) -> PortResult<()> {
         self.standing()
@@ -84,11 +98,9 @@ impl Lock for MemoryLock {
     async fn break_it(&self, by: &Owner, reason: &str) -> PortResult<Option<Holding>> {
         let mut state = locked(&self.0);
         let Some(held) = state.holding() else { return Ok(None) };
-        *state = State {
-            epoch: state.epoch + 1,
-            holder: None,
-            broken: Some(Breaking { by: by.clone(), reason: reason.into(), held: held.clone() }),
-        };
+        state.epoch += 1;
+        state.holder = None;
+        state.broken = Some(Breaking { by: by.clone(), reason: reason.into(), held: held.clone() });
         Ok(Some(held))
     }
     async fn broken(&self) -> PortResult<Option<Breaking>> {
@@ -121,5 +133,11 @@ impl Fence for FallingFence {
                 Ok(())
             }
         }
+    }
+    fn tenure(&self) -> Option<Tenure> {
+        None
+    }
+    fn overtaken(&self, _: &str) {
+        self.falls_after(0);
     }
 }

@@ -1,6 +1,8 @@
 //! Where are an EC2 and an S3 to test against? moto, started by a test on a free loopback port and ended with it.
 
+use crate::disturbance::{Disturbance, counts};
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader, Error, ErrorKind},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
@@ -128,6 +130,42 @@ impl Moto {
         let counts = self.exchange("GET /bldr/asked HTTP/1.0\r\n\r\n").await?;
         let mut lines = counts.lines().filter_map(|line| line.split_once(' '));
         Ok(lines.find(|(name, _)| *name == action).and_then(|(_, n)| n.parse().ok()).unwrap_or(0))
+    }
+
+    /// How often S3 has been asked what begins so, by anybody: `asked_of_s3("PUT:bldr/runs/")`, a folder and those in it.
+    ///
+    /// # Errors
+    /// moto is gone.
+    pub async fn asked_of_s3(&self, question: &str) -> Result<usize, Error> {
+        let counts = self.exchange("GET /bldr/asked HTTP/1.0\r\n\r\n").await?;
+        let lines = counts.lines().filter_map(|line| line.strip_prefix("s3:")?.rsplit_once(' '));
+        Ok(lines.filter(|(name, _)| name.starts_with(question)).filter_map(|(_, n)| n.parse::<usize>().ok()).sum())
+    }
+
+    /// From now on something goes wrong. Its number, for [`Moto::disturbed`].
+    ///
+    /// # Errors
+    /// moto is gone.
+    pub async fn disturb(&self, disturbance: &Disturbance) -> Result<usize, Error> {
+        let order = disturbance.order()?;
+        let head = format!("POST /bldr/disturbances HTTP/1.0\r\nContent-Length: {}\r\n\r\n", order.len());
+        self.exchange(&(head + &order)).await?.trim().parse().map_err(Error::other)
+    }
+
+    /// How often each of them happened so far, by its number.
+    ///
+    /// # Errors
+    /// moto is gone.
+    pub async fn disturbed(&self) -> Result<BTreeMap<usize, usize>, Error> {
+        Ok(counts(&self.exchange("GET /bldr/disturbances HTTP/1.0\r\n\r\n").await?))
+    }
+
+    /// Ends all of them. How often each happened.
+    ///
+    /// # Errors
+    /// moto is gone.
+    pub async fn undisturbed(&self) -> Result<BTreeMap<usize, usize>, Error> {
+        Ok(counts(&self.exchange("DELETE /bldr/disturbances HTTP/1.0\r\n\r\n").await?))
     }
 
     /// The headers of an object: `head("/bucket/key")`.

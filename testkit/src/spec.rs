@@ -62,13 +62,23 @@ pub struct StackSpec {
     pub context: Option<Vec<u8>>,
     /// The build vars of its nodes, byte for byte; `None`: derived from the context.
     pub build_vars: Option<Vec<u8>>,
+    /// Tags of its machines, besides those that say whose they are.
+    pub tags: BTreeMap<String, String>,
     /// What is wrong with its machines.
     pub fault: Option<Fault>,
 }
 
 impl Default for StackSpec {
     fn default() -> Self {
-        Self { nodes: None, state: InstanceState::Running, master: None, context: None, build_vars: None, fault: None }
+        Self {
+            nodes: None,
+            state: InstanceState::Running,
+            master: None,
+            context: None,
+            build_vars: None,
+            tags: BTreeMap::new(),
+            fault: None,
+        }
     }
 }
 
@@ -223,6 +233,7 @@ impl Populating<'_> {
             minion: None,
             fault: None,
             stopped: None,
+            tags: BTreeMap::new(),
         }
     }
 
@@ -274,7 +285,7 @@ impl Populating<'_> {
             let node = stack.node(number);
             let private = self.free_address()?;
             let mut machine = self.machine(tag, number, spec.state, private);
-            machine.fault = spec.fault.clone();
+            (machine.fault, machine.tags) = (spec.fault.clone(), spec.tags.clone());
             let name = node.to_string();
             let derived = source.as_ref().map(|context| BuildVars::derived(context, &node).encode().into_bytes());
             if let Some(vars) = spec.build_vars.clone().or(derived) {

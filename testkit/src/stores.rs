@@ -1,15 +1,14 @@
-//! Where do contexts, key pairs, journal, memories and project files live in a test? In memory, under the rules of the real ones.
+//! Where do contexts, key pairs, memories and project files live in a test? In memory, under the rules of the real ones.
 
 use async_trait::async_trait;
 use bldr_core::{
     address::MasterAddress,
     error::{PortError, PortErrorKind, PortResult},
-    event::RunId,
     json,
     name::{NodeName, StackName},
     ports::{
-        Begun, Change, Clock, ContextStore, Document, Expected, Journal, KeyPairs, KeySmith, Launches, PrivateKey, Proposal, Record,
-        Replaced, Revision, SharedAddress, Sleeper, Sleepers, Versioned,
+        Begun, Change, Clock, ContextStore, Document, Expected, KeyPairs, KeySmith, Launches, PrivateKey, Proposal, Replaced, Revision,
+        SharedAddress, Sleeper, Sleepers, Tenure, Versioned,
     },
     project::Projects,
     ssh_key::SshPublicKey,
@@ -45,12 +44,27 @@ impl Stored {
 pub struct MemoryContexts {
     clock: Arc<dyn Clock>,
     all: Mutex<BTreeMap<StackName, Vec<Stored>>>,
+    /// Under which holding of a lock each was written last, where it was under one.
+    under: Mutex<BTreeMap<StackName, Tenure>>,
 }
 
 impl MemoryContexts {
     /// None yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, all: Mutex::default() }
+        Self { clock, all: Mutex::default(), under: Mutex::default() }
+    }
+    /// Lets somebody write a context who holds the lock so.
+    ///
+    /// # Errors
+    /// `Conflict` where it was written under a later holding of the same lock.
+    pub fn let_in(&self, stack: &StackName, tenure: &Tenure) -> PortResult<()> {
+        let mut under = locked(&self.under);
+        if under.get(stack).is_some_and(|seen| tenure.is_before(seen)) {
+            let problem = "somebody has taken the lock since this run did, and has written it";
+            return Err(PortError::new(PortErrorKind::Conflict, stack.as_str(), problem).advise("nothing was written"));
+        }
+        under.insert(stack.clone(), tenure.clone());
+        Ok(())
     }
     /// Stores a text without asking what was there.
     pub fn put(&self, stack: &StackName, text: &str) {
@@ -124,45 +138,6 @@ impl ContextStore for MemoryContexts {
         found
             .map(|s| s.text.clone())
             .ok_or_else(|| PortError::new(PortErrorKind::NotFound, stack.as_str(), format!("its history has no revision {}", revision.0)))
-    }
-}
-
-/// A journal in memory.
-#[derive(Default)]
-pub struct MemoryJournal {
-    runs: Mutex<BTreeMap<RunId, Vec<Record>>>,
-    full: Mutex<Option<usize>>,
-    outputs: Mutex<BTreeMap<String, String>>,
-}
-
-impl MemoryJournal {
-    /// Takes this many more records and then fails, as a full disk does.
-    pub fn fills_up_after(&self, records: usize) {
-        *locked(&self.full) = Some(records);
-    }
-}
-
-#[async_trait]
-impl Journal for MemoryJournal {
-    async fn append(&self, run: &RunId, record: &Record) -> PortResult<()> {
-        if let Some(left) = &mut *locked(&self.full) {
-            let more = left.checked_sub(1);
-            *left = more.ok_or_else(|| PortError::new(PortErrorKind::Refused, run.to_string(), "no space left on the simulated disk"))?;
-        }
-        locked(&self.runs).entry(run.clone()).or_default().push(record.clone());
-        Ok(())
-    }
-    async fn read(&self, run: &RunId) -> PortResult<Vec<Record>> {
-        locked(&self.runs).get(run).cloned().ok_or_else(|| PortError::new(PortErrorKind::NotFound, run.to_string(), "there is no such run"))
-    }
-    async fn runs(&self) -> PortResult<Vec<RunId>> {
-        Ok(locked(&self.runs).keys().cloned().collect())
-    }
-    async fn keep_output(&self, run: &RunId, node: &NodeName, output: &str) -> PortResult<String> {
-        let mut outputs = locked(&self.outputs);
-        let name = format!("{run}/{node}.{}", outputs.len() + 1);
-        outputs.insert(name.clone(), output.to_owned());
-        Ok(name)
     }
 }
 

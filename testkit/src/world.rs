@@ -3,11 +3,12 @@
 use crate::{
     clock::ManualClock,
     disk::MemoryDisk,
+    journal::MemoryJournal,
     lock::{FallingFence, MemoryLock},
     machines::{Machines, path},
     salt,
     spec::{self, FleetSpec},
-    stores::{MemoryContexts, MemoryJournal, MemoryProjects, MemorySleepers},
+    stores::{MemoryContexts, MemoryProjects, MemorySleepers},
 };
 use async_trait::async_trait;
 use bldr_core::{
@@ -21,7 +22,7 @@ use bldr_core::{
     name::{NameError, NodeName, StackName},
     pace::Pacing,
     plan::{self, RemasterPlan, Request, Scope},
-    ports::{Fence, Operator, Record, SharedAddress},
+    ports::{Operator, Record, SharedAddress},
     soundness,
     survey::{self, AddressPolicy, Depth, MasterRefusal, NewMaster, Sources},
 };
@@ -210,18 +211,6 @@ impl World {
 
     /// Carries out a plan.
     pub async fn execute(&self, plan: &RemasterPlan, fleet: &Fleet, master: &NewMaster, pacing: Pacing) -> RunReport {
-        self.execute_under(&self.fence, plan, fleet, master, pacing).await
-    }
-
-    /// Carries out a plan for as long as this fence stands.
-    pub async fn execute_under(
-        &self,
-        fence: &dyn Fence,
-        plan: &RemasterPlan,
-        fleet: &Fleet,
-        master: &NewMaster,
-        pacing: Pacing,
-    ) -> RunReport {
         let run = Run {
             id: RunId(format!("run-{:03}", self.runs.fetch_add(1, Ordering::SeqCst))),
             cloud: "world".into(),
@@ -237,7 +226,7 @@ impl World {
             masters: &self.machines,
             power: &self.machines,
             sleepers: &self.sleepers,
-            fence,
+            fence: &self.fence,
             journal: &self.journal,
             operator: &self.operator,
             clock: self.clock.as_ref(),

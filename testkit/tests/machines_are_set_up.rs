@@ -40,6 +40,7 @@ fn machine(stack: &str, address: &str) -> Machine {
         minion: None,
         fault: None,
         stopped: None,
+        tags: Default::default(),
     }
 }
 

@@ -3,18 +3,21 @@
 
 use bldr_core::{
     error::PortResult,
+    event::RunId,
     fleet::InstanceState,
-    pace::Pacing,
-    ports::{Clock, Fence, Lock, LockGuard, Owner},
+    ports::{Clock, Fence, Lock, LockGuard, Owner, Tenure},
 };
 use bldr_testkit::{
+    between::{Interposed, Unshared},
     spec::FleetSpec,
+    under::Under,
     world::{Allegiance, World},
 };
 use futures::task::noop_waker;
 use proptest::prelude::*;
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -53,12 +56,17 @@ fn owner(who: usize, world: &World) -> Owner {
 }
 
 /// The fence of a lock.
-struct Held<'a>(&'a dyn LockGuard);
+struct Held(Box<dyn LockGuard>);
 
-impl Fence for Held<'_> {
+impl Fence for Held {
     fn standing(&self) -> PortResult<()> {
         self.0.standing()
     }
+    fn tenure(&self) -> Option<Tenure> {
+        self.0.tenure()
+    }
+    // The lock says so, too, without a delay.
+    fn overtaken(&self, _: &str) {}
 }
 
 type Work<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
@@ -67,11 +75,10 @@ type Work<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 fn work(world: &World, who: usize, master: usize) -> Work<'_> {
     Box::pin(async move {
         let Ok(guard) = world.lock.acquire(&owner(who, world)).await else { return };
-        if let Ok((fleet, master, plan)) = world.plan(MASTERS[master]).await {
-            world.execute_under(&Held(&*guard), &plan, &fleet, &master, Pacing::jobs(4)).await;
-        }
-        // Somebody may have taken it.
-        let _ = guard.release().await;
+        let held = Arc::new(Held(guard));
+        let theirs = Interposed { world, between: Under { world, fence: held.clone() } };
+        // What keeps it from being begun is no matter here. Whoever has broken the lock has it, and this gives nothing back.
+        let _ = theirs.remaster_all(MASTERS[master], &RunId(format!("run-{who}")), Unshared::Allowed).await;
     })
 }
 

@@ -683,7 +683,10 @@ fn any_stack() -> impl Strategy<Value = (String, StackSpec)> {
     let fault = prop_oneof![9 => Just(None), 3 => proptest::sample::select(faults.to_vec())];
     (name, (0u64..3), state, master, context, build_vars, fault).prop_map(
         |((project, instance), nodes, state, master, context, build_vars, fault)| {
-            (format!("{project}--{instance}"), StackSpec { nodes: Some(nodes), state, master, context, build_vars, fault })
+            (
+                format!("{project}--{instance}"),
+                StackSpec { nodes: Some(nodes), state, master, context, build_vars, fault, ..StackSpec::default() },
+            )
         },
     )
 }

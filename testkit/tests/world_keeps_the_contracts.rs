@@ -11,18 +11,22 @@ use bldr_core::{
     ssh_key::SshPublicKey,
 };
 use bldr_testkit::{
+    between::Interposed,
     clock::ManualClock,
     contract::{
         self,
+        fence::{Believing, View},
         inventory::Tag,
         minions::HighstateEnd,
         trust::{Folder, Side},
     },
+    journal::MemoryJournal,
     lock::MemoryLock,
     machines::{FAILING_STATE, Fault, KeyPair, Machine, SecurityGroup, path},
     salt,
     spec::FleetSpec,
-    stores::{MemoryContexts, MemoryJournal, MemoryKeyPairs, MemoryLaunches, MemoryProjects, MemorySleepers},
+    stores::{MemoryContexts, MemoryKeyPairs, MemoryLaunches, MemoryProjects, MemorySleepers},
+    under::Under,
     world::World,
 };
 use std::{
@@ -101,6 +105,7 @@ impl contract::inventory::Bench for SimulatedAccount {
             minion: None,
             fault: None,
             stopped: None,
+            tags: Default::default(),
         };
         self.world.machines.put(&id.to_string(), machine).unwrap();
         id
@@ -203,6 +208,39 @@ impl contract::minions::Bench for SimulatedNode {
 #[tokio::test]
 async fn minions() {
     contract::minions::suite(&SimulatedNode(World::new(&FleetSpec::of(&["harbor--ci"])).unwrap())).await;
+}
+
+#[async_trait]
+impl contract::fence::Bench for SimulatedNode {
+    fn view(&self, fence: &Arc<Believing>) -> View<'_> {
+        let view = || Interposed { world: &self.0, between: Under { world: &self.0, fence: fence.clone() } };
+        View { minions: Box::new(view()), masters: Box::new(view()), setup: Box::new(view()) }
+    }
+    fn host(&self) -> Host {
+        contract::minions::Bench::host(self)
+    }
+    fn address(&self) -> MasterAddress {
+        contract::minions::Bench::address(self)
+    }
+    fn master_key(&self) -> PublicKey {
+        contract::minions::Bench::master_key(self)
+    }
+    async fn put(&self, path: &str, content: Option<&str>) {
+        contract::minions::Bench::put(self, path, content).await;
+    }
+    async fn get(&self, path: &str) -> Option<String> {
+        contract::minions::Bench::get(self, path).await
+    }
+    async fn has_put_itself_back(&self, patience: Duration) {
+        self.0.clock.advance(patience);
+        // Whoever gets at a machine finds that its watchdog has been there.
+        Minions::read(&self.0.machines, &contract::minions::Bench::host(self)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn fence() {
+    contract::fence::suite(&SimulatedNode(World::new(&FleetSpec::of(&["harbor--ci"])).unwrap())).await;
 }
 
 struct SimulatedMaster(World);

@@ -4,25 +4,33 @@ use super::{S3Lock, State, TURNS, told};
 use async_trait::async_trait;
 use bldr_core::{
     error::{PortError, PortErrorKind, PortResult},
-    ports::LockGuard,
+    ports::{Answered, LockGuard, Tenure},
 };
+use rustix::time::{ClockId, clock_gettime};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::Duration,
 };
 use tokio::task::JoinHandle;
 
-/// A moment by both clocks. The one that never goes back stands still while a laptop sleeps; the other one does not.
+/// Darwin's monotonic clock goes on in sleep, Linux's does not.
+#[cfg(target_os = "linux")]
+const CLOCK: ClockId = ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const CLOCK: ClockId = ClockId::Monotonic;
+
+/// A moment by the clock that goes on while a laptop sleeps, and that nobody sets. `Instant` stands still then; the time of day jumps.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment(Instant, SystemTime);
+pub(super) struct Moment(Duration);
 
 impl Moment {
     pub(super) fn now() -> Self {
-        Self(Instant::now(), SystemTime::now())
+        let now = clock_gettime(CLOCK);
+        Self(Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0)))
     }
 
     fn elapsed(self) -> Duration {
-        self.0.elapsed().max(self.1.elapsed().unwrap_or_default())
+        Self::now().0.saturating_sub(self.0)
     }
 }
 
@@ -36,7 +44,7 @@ pub(super) struct Held {
 /// What the guard and its heart share.
 struct Holding {
     lock: S3Lock,
-    epoch: u64,
+    tenure: Tenure,
     nonce: String,
     kept: Mutex<Kept>,
 }
@@ -53,9 +61,10 @@ struct Kept {
 
 impl Held {
     pub(super) fn begin(lock: S3Lock, state: State, nonce: String, etag: String, begun: Moment) -> Self {
-        let (epoch, beat, limit) = (state.epoch, lock.rhythm.beat, lock.rhythm.limit);
-        lock.shelf.writer.begin(epoch);
-        let holding = Arc::new(Holding { lock, epoch, nonce, kept: Mutex::new(Kept { state, etag, through: begun, lost: None }) });
+        let (beat, limit) = (lock.rhythm.beat, lock.rhythm.limit);
+        let tenure = Tenure { lock: state.id().unwrap_or_default(), epoch: state.epoch };
+        lock.shelf.writer.begin(&tenure);
+        let holding = Arc::new(Holding { lock, tenure, nonce, kept: Mutex::new(Kept { state, etag, through: begun, lost: None }) });
         let beating = holding.clone();
         let heart = tokio::spawn(async move {
             loop {
@@ -74,7 +83,7 @@ impl Holding {
     }
 
     /// Says that we are there. What does not get through is tried again with the next beat, and counts as silence until then.
-    async fn beat(&self) {
+    async fn beat(&self) -> PortResult<()> {
         let begun = Moment::now();
         let (mut state, etag) = {
             let kept = self.kept();
@@ -83,13 +92,13 @@ impl Holding {
         if let Some(holder) = &mut state.holder {
             holder.heard = self.lock.now();
         }
-        match self.lock.moved(Some(&etag), &state).await {
-            Ok(Some(etag)) => {
+        match self.lock.moved(Some(&etag), &state).await? {
+            Some(etag) => {
                 let mut kept = self.kept();
                 (kept.state, kept.etag, kept.through) = (state, etag, begun);
+                Ok(())
             }
-            Ok(None) => _ = self.looked(begun).await,
-            Err(_) => {}
+            None => self.looked(begun).await,
         }
     }
 
@@ -99,7 +108,7 @@ impl Holding {
         let mut kept = self.kept();
         match (seen.state.is_held_by(&self.nonce), seen.etag) {
             (true, Some(etag)) => (kept.state, kept.etag, kept.through) = (seen.state, etag, begun),
-            _ => kept.lost = Some(lost(&seen.state, self.epoch)),
+            _ => kept.lost = Some(lost(&seen.state, self.tenure.epoch)),
         }
         Ok(())
     }
@@ -132,7 +141,7 @@ impl Holding {
             };
             match self.lock.moved(Some(&etag), &free).await {
                 Ok(Some(_)) => {
-                    self.lock.shelf.writer.end(self.epoch);
+                    self.lock.shelf.writer.end(&self.tenure);
                     return Ok(());
                 }
                 // A beat that was on its way when the heart was stopped.
@@ -164,12 +173,20 @@ fn lost(now: &State, ours: u64) -> String {
 
 #[async_trait]
 impl LockGuard for Held {
-    fn epoch(&self) -> Option<u64> {
-        Some(self.holding.epoch)
+    fn tenure(&self) -> Option<Tenure> {
+        Some(self.holding.tenure.clone())
     }
 
     fn standing(&self) -> PortResult<()> {
         self.holding.standing()
+    }
+
+    fn affirmed(&self) -> Answered {
+        let holding = self.holding.clone();
+        Box::pin(async move {
+            holding.beat().await?;
+            holding.standing()
+        })
     }
 
     async fn release(mut self: Box<Self>) -> PortResult<()> {

@@ -1,5 +1,6 @@
 //! Does the adapter do on an EC2 what the contract says, and does it explain itself when it cannot?
 
+mod calls;
 mod canned;
 mod complaints;
 mod environment;

@@ -29,7 +29,13 @@ async fn made(contexts: &S3Contexts, text: &str) -> Revision {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_who_comes_too_late_is_told_who_was_first_and_when() {
-    let (bench, place) = (Bench::new().await, BucketPlace::new(Bench::BUCKET, "contexts"));
+    for bench in [Bench::new().await, Bench::versioned().await] {
+        who_comes_too_late(&bench).await;
+    }
+}
+
+async fn who_comes_too_late(bench: &Bench) {
+    let place = BucketPlace::new(Bench::BUCKET, "contexts");
     let (ada, bob) = (bench.s3("ada").await.contexts(&place), bench.s3("Zo\u{eb}").await.contexts(&place));
     let read = made(&ada, "{\"a\": 1}").await;
     bob.save(&harbor(), "{\"a\": 2}", &Expected::Revision(read.clone())).await.unwrap();
@@ -102,7 +108,13 @@ async fn a_history_of_copies_goes_on_where_the_bucket_begins_to_keep_versions() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_lost_the_lock_writes_nothing_that_its_new_holder_has_written() {
-    let (bench, place) = (Bench::new().await, BucketPlace::new(Bench::BUCKET, "contexts"));
+    for bench in [Bench::new().await, Bench::versioned().await] {
+        who_has_lost_the_lock(&bench).await;
+    }
+}
+
+async fn who_has_lost_the_lock(bench: &Bench) {
+    let place = BucketPlace::new(Bench::BUCKET, "contexts");
     let (ada, bob) = (bench.s3("ada").await, bench.s3("bob").await);
     let beside = place.beside("bldr");
     let lost = ada.lock(&beside).acquire(&owner("ada")).await.unwrap();
@@ -127,6 +139,53 @@ async fn who_has_lost_the_lock_writes_nothing_that_its_new_holder_has_written() 
         );
     }
     assert_eq!(ada.contexts(&place).load(&harbor()).await.unwrap().text, "two");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_is_made_anew_begins_at_one_and_is_another() {
+    for bench in [Bench::new().await, Bench::versioned().await] {
+        let place = BucketPlace::new(Bench::BUCKET, "contexts");
+        let (s3, beside) = (bench.s3("ada").await, place.beside("bldr"));
+        let mut tenures = Vec::new();
+        let mut taken = async || {
+            let guard = s3.lock(&beside).acquire(&owner("ada")).await.unwrap();
+            tenures.push(guard.tenure().unwrap());
+            guard
+        };
+        taken().await.release().await.unwrap();
+        let guard = taken().await;
+        let first = made(&s3.contexts(&place), "one").await;
+        s3.launches(&beside).begin(&begun(&harbor(), None)).await.unwrap();
+        guard.release().await.unwrap();
+        bench.moto.s3("DELETE", "/our-fleet/bldr/lock.json", "").await.unwrap();
+        let guard = taken().await;
+        // What was written under the second holding of the lock before is not newer than the first of this one.
+        s3.contexts(&place).save(&harbor(), "two", &Expected::Revision(first)).await.unwrap();
+        s3.launches(&beside).end(&harbor()).await.unwrap();
+        guard.release().await.unwrap();
+        let [one, two, anew] = tenures.try_into().unwrap();
+        assert_eq!((one.epoch, two.epoch, anew.epoch), (1, 2, 1));
+        assert!(one.lock == two.lock && two.lock != anew.lock && one.is_before(&two) && !anew.is_before(&two));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_without_an_id_gets_one_when_it_is_taken_and_keeps_it() {
+    let bench = Bench::new().await;
+    let place = bench.place();
+    let lock = bench.s3("bob").await.lock(&place);
+    for id in ["", r#""id": null, "#, r#""id": "", "#, r#""id": "$(reboot)", "#] {
+        let state = format!("{{{id}\"epoch\": 7, \"holder\": null, \"broken\": null}}");
+        bench.moto.s3("PUT", &format!("/{}/{}/lock.json", place.bucket, place.prefix), &state).await.unwrap();
+        let guard = lock.acquire(&owner("bob")).await.unwrap();
+        let first = guard.tenure().unwrap();
+        assert!(first.epoch == 8 && first.lock.len() == 16 && first.lock.chars().all(|c| c.is_ascii_hexdigit()), "{first:?}");
+        lock.break_it(&owner("bob"), "it was me").await.unwrap();
+        drop(guard);
+        let again = lock.acquire(&owner("bob")).await.unwrap();
+        assert!(first.is_before(&again.tenure().unwrap()));
+        again.release().await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,7 +231,7 @@ async fn a_holder_who_was_not_heard_of_for_long_may_be_taken_it_from() {
     assert!(error.advice.as_ref().unwrap().contains("`bldr lock.break:REASON` frees the lock"), "{error}");
     lock.break_it(&owner("bob"), "she left").await.unwrap();
     let guard = lock.acquire(&owner("bob")).await.unwrap();
-    assert_eq!(guard.epoch(), Some(9));
+    assert_eq!(guard.tenure().map(|tenure| tenure.epoch), Some(9));
     guard.release().await.unwrap();
     bench.moto.s3("PUT", &format!("/{}/{}/lock.json", place.bucket, place.prefix), "not JSON").await.unwrap();
     assert_eq!(lock.acquire(&owner("bob")).await.map(drop).unwrap_err().kind, PortErrorKind::Malformed);
@@ -180,14 +239,20 @@ async fn a_holder_who_was_not_heard_of_for_long_may_be_taken_it_from() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_whose_answer_is_lost_is_known_for_our_own() {
-    let bench = Bench::new().await;
+    for bench in [Bench::new().await, Bench::versioned().await] {
+        whose_answer_is_lost(&bench).await;
+    }
+}
+
+async fn whose_answer_is_lost(bench: &Bench) {
     let lossy = Lossy::before(&bench.moto.endpoint).await;
     let (s3, place) = (s3(&lossy.endpoint, "ada").await, bench.place());
     let contexts = s3.contexts(&place);
     lossy.loses_the_answers_to(1);
     let first = made(&contexts, "one").await;
     lossy.loses_the_answers_to(1);
-    contexts.save(&harbor(), "two", &Expected::Revision(first)).await.unwrap();
+    let second = contexts.save(&harbor(), "two", &Expected::Revision(first)).await.unwrap();
+    assert_eq!(contexts.load(&harbor()).await.unwrap().revision, second);
     lossy.loses_the_answers_to(1);
     let guard = s3.lock(&place.beside("bldr")).acquire(&owner("ada")).await.unwrap();
     lossy.loses_the_answers_to(1);

@@ -3,6 +3,7 @@
 // Everything here is a test; a panic is how it fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod fence;
 mod host_keys;
 mod learnt;
 mod lifecycle;

@@ -14,6 +14,7 @@ use bldr_core::{
     fleet::Node,
     json::Value,
     name::{NodeName, StackName},
+    ports::Fence,
 };
 use futures::{StreamExt, stream};
 use serde::Serialize;
@@ -56,14 +57,13 @@ struct ChangeView {
 /// Unknown stacks, stacks without nodes, and a context that cannot be read. A node that cannot be asked is in the result, and
 /// in the code.
 pub async fn run(stack: &StackName, task: BuildVarsTask, ports: &Ports, session: &Session) -> Result<Code, Exit> {
-    let nodes = Which { stack: stack.clone(), number: None }.listed(ports, session).await?;
+    let which = Which { stack: stack.clone(), number: None };
     match task {
-        BuildVarsTask::Read => Ok(read(stack, &nodes, ports, session).await),
-        BuildVarsTask::Valid => Ok(valid(stack, &nodes, ports, session).await),
+        BuildVarsTask::Read => Ok(read(stack, &which.listed(ports, session).await?, ports, session).await),
+        BuildVarsTask::Valid => Ok(valid(stack, &which.listed(ports, session).await?, ports, session).await),
         BuildVarsTask::Refresh | BuildVarsTask::Fix => {
             let held = Held::take(&ports.stores, session).await?;
-            let ended = rewrite(stack, &nodes, task, ports, session).await;
-            held.release(session, ended).await
+            held.during(session.screen.clone(), rewrite(&which, task, ports, session)).await
         }
     }
 }
@@ -107,7 +107,8 @@ async fn valid(stack: &StackName, nodes: &[Node], ports: &Ports, session: &Sessi
     if views.iter().all(|view| view.valid) { Code::Done } else { Code::Failed }
 }
 
-async fn rewrite(stack: &StackName, nodes: &[Node], task: BuildVarsTask, ports: &Ports, session: &Session) -> Result<Code, Exit> {
+async fn rewrite(which: &Which, task: BuildVarsTask, ports: &Ports, session: &Session) -> Result<Code, Exit> {
+    let (stack, nodes) = (&which.stack, &which.listed(ports, session).await?);
     let document = named::context(&*ports.stores.contexts, stack).await?;
     let context = Context::parse(&document.text).map_err(|error| Exit::refused(format!("{stack}: {error}")).line("nothing was changed"))?;
     let context = &context;
@@ -155,6 +156,7 @@ async fn each<'a, T>(nodes: &'a [Node], ports: &'a Ports, work: impl AsyncFn(&'a
 
 async fn write(node: &Node, vars: &str, ports: &Ports) -> Result<(), PortError> {
     let nowhere = |problem| PortError::new(PortErrorKind::Unreachable, node.name.to_string(), problem);
+    ports.stores.gate.standing()?;
     ports.minions.write_build_vars(&host(node).map_err(nowhere)?, vars).await
 }
 

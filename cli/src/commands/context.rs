@@ -72,8 +72,7 @@ pub async fn run(stack: &StackName, task: &ContextTask, stores: &Stores, session
         ContextTask::Diff(revision) => diff(stack, revision.as_deref(), stores, session).await,
         ContextTask::Restore(revision) => {
             let held = Held::take(stores, session).await?;
-            let ended = restore(stack, revision, stores, session).await;
-            held.release(session, ended).await
+            held.during(session.screen.clone(), restore(stack, revision, stores, session)).await
         }
     }
 }
@@ -153,7 +152,8 @@ async fn restore(stack: &StackName, wanted: &str, stores: &Stores, session: &mut
         return Ok(Code::Done);
     }
     session.screen.note(unified(stack, before, "current", &text, &restored.0).trim_end());
-    session.terminal.confirm(&format!("Restore the context of {stack} as it was in {}?", restored.0))?;
+    session.terminal.confirm(&format!("Restore the context of {stack} as it was in {}?", restored.0)).await?;
+    stores.gate.affirmed().await?;
     let saved = stores.contexts.save(stack, &text, &expected).await.map_err(|error| Exit::from(error).line("nothing was changed"))?;
     let view = RestoreView { stack, restored: &restored, revision: &saved, changed: true };
     session.screen.result(|| format!("{stack}: the context is that of {} again, byte for byte\n", restored.0), &view);

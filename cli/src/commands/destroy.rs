@@ -4,11 +4,10 @@ use super::{
     Session,
     fleet_lock::Held,
     named, retire, update,
-    watched::{ended, run_of, watched},
+    watched::{Work, ended, run_of, watched},
 };
 use crate::{
     exit::{Code, Exit},
-    interrupt::Work,
     screen::line::counted,
     wiring::Ports,
 };
@@ -26,7 +25,7 @@ use bldr_core::{
 /// A stack that is not there or has what bldr did not make, a master that something points to, a name that nobody typed. How it
 /// ended is in the events and the code.
 pub async fn destroy(stack: &StackName, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
-    let held = Held::take(&ports.stores, session).await?;
+    let (held, screen) = (Held::take(&ports.stores, session).await?, session.screen.clone());
     let ended = async {
         let machine = ports.provisioning.found(stack).await.map_err(Exit::blind)?.instances.len();
         // Nobody takes orders from what has no machine.
@@ -36,8 +35,7 @@ pub async fn destroy(stack: &StackName, ports: &Ports, session: &mut Session) ->
         }
         gone(stack, ports, session).await
     };
-    let ended = ended.await;
-    held.release(session, ended).await
+    held.during(screen, ended).await
 }
 
 /// Destroys a stack that may go, under the lock.
@@ -57,12 +55,13 @@ pub(super) async fn gone(stack: &StackName, ports: &Ports, session: &mut Session
     let nodes = own(stack, &fleet, &found)?;
     // Killed after this, the same goes on, whatever is left by then.
     let mark = begun.unwrap_or_else(|| Begun { stack: stack.clone(), alternate: None, at: ports.stores.clock.now(), going: true });
-    session.terminal.type_out(stack.as_str(), &question(stack, &found, context.is_some()))?;
+    session.terminal.type_out(stack.as_str(), &question(stack, &found, context.is_some())).await?;
+    ports.stores.gate.affirmed().await?;
     ports.stores.launches.begin(&mark).await?;
     let run = run_of(session, ports.stores.clock.now());
     let destruction = Destruction { stack, nodes: &nodes, context: context.as_ref() };
     let work = async |operator: &dyn Operator| launch::destroy(&destruction, &run, &ports.of_a_launch(operator)).await;
-    let report = watched(Work::Destruction, session, work).await;
+    let report = watched(Work::Destruction(&run.id), &ports.stores, session, work).await?;
     ended(&report, session)
 }
 

@@ -3,37 +3,82 @@
 use super::Session;
 use crate::{
     exit::{Code, Exit},
+    interrupt::Interruptions,
     operator,
+    screen::Screen,
     wiring::Stores,
 };
 use bldr_core::{
-    error::PortResult,
-    ports::{Clock, Fence, Lock, LockGuard, Owner},
+    error::{PortError, PortErrorKind, PortResult},
+    ports::{Clock, Fence, Holding, Lock, LockGuard, Owner, Tenure},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The lock, held until [`Held::release`].
+/// The lock, held until the end of [`Held::during`].
 pub struct Held(Arc<Gate>);
 
 /// What this process holds of the fleet's lock, if it does: a run goes on only while that is so.
 #[derive(Default)]
-pub struct Gate(Mutex<Option<Box<dyn LockGuard>>>);
+pub struct Gate {
+    guard: Mutex<Option<Box<dyn LockGuard>>>,
+    /// Who took it after us was met here.
+    overtaken: Mutex<Option<String>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Gate {
     fn guard(&self) -> MutexGuard<'_, Option<Box<dyn LockGuard>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.guard)
+    }
+}
+
+impl Gate {
+    /// That the lock is ours at this moment, where it is to be: whoever was asked a question may have been at lunch, and somebody may have
+    /// broken it.
+    ///
+    /// # Errors
+    /// That it is not, or that nobody can tell.
+    pub async fn affirmed(&self) -> Result<(), Exit> {
+        let asked = self.guard().as_ref().map(|guard| guard.affirmed());
+        let affirmed = match asked {
+            Some(asked) => asked.await,
+            None => Ok(()),
+        };
+        affirmed.and_then(|()| self.standing()).map_err(|error| Exit::from(error).line("nothing was begun"))
     }
 }
 
 impl Fence for Gate {
     fn standing(&self) -> PortResult<()> {
+        if let Some(by) = &*locked(&self.overtaken) {
+            return Err(PortError::new(PortErrorKind::Conflict, "the fleet's lock", format!("it is not ours any more: {by}"))
+                .advise("`bldr lock.status` shows whose it is"));
+        }
         self.guard().as_ref().map_or(Ok(()), |guard| guard.standing())
+    }
+
+    fn tenure(&self) -> Option<Tenure> {
+        self.guard().as_ref().and_then(|guard| guard.tenure())
+    }
+
+    fn overtaken(&self, by: &str) {
+        locked(&self.overtaken).get_or_insert_with(|| by.to_owned());
     }
 }
 
 /// Who this is, and what for.
 pub fn owner(clock: &dyn Clock, session: &Session) -> Owner {
     Owner { who: operator::user(), host: operator::host(), pid: std::process::id(), purpose: session.typed.clone(), since: clock.now() }
+}
+
+/// Tells whoever goes past the lock that somebody holds it. That it cannot be asked is no matter here.
+pub async fn mention_the_holder(stores: &Stores, session: &Session) {
+    if let Ok(Some(Holding { owner: Owner { who, host, since, purpose, .. }, .. })) = stores.lock.owner().await {
+        session.screen.note(&format!("note: {who} on {host} has been changing the fleet since {since}, for: {purpose}"));
+    }
 }
 
 impl Held {
@@ -59,14 +104,22 @@ impl Held {
         Ok(Self(gate))
     }
 
-    /// Gives it back, and hands on how the work that it was held for ended. A lock that cannot be given back is told, and
+    /// Does the work it is held for, gives it back, and hands on how the work ended. A lock that cannot be given back is told, and
     /// changes nothing about that.
-    pub async fn release(self, session: &Session, ended: Result<Code, Exit>) -> Result<Code, Exit> {
+    ///
+    /// # Errors
+    /// Those of the work; and that the operator has interrupted it, unless the work itself hears of that.
+    pub async fn during(self, screen: Screen, work: impl Future<Output = Result<Code, Exit>>) -> Result<Code, Exit> {
+        let mut interruptions = Interruptions::listen();
+        let ended = tokio::select! {
+            ended = work => ended,
+            () = interruptions.next() => Err(Exit::new(Code::Interrupted, "interrupted; run the same again to go on: what is done is left alone")),
+        };
         let guard = self.0.guard().take();
         if let Some(guard) = guard
-            && let Err(error) = guard.release().await
+            && let Err(error) = interruptions.last(guard.release()).await
         {
-            session.screen.note(&format!("warning: the lock was not given back: {error}"));
+            screen.note(&format!("warning: the lock was not given back: {error}"));
         }
         ended
     }

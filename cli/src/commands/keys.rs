@@ -9,7 +9,7 @@ use crate::{
     wiring::Ports,
 };
 use bldr_core::{
-    fleet::{Fleet, HeldKey, HeldKeys, Host, KeyState, Node},
+    fleet::{HeldKey, HeldKeys, Host, KeyState, Node},
     name::StackName,
     orphans::{Belongs, belongs},
     survey::{Depth, survey},
@@ -43,27 +43,27 @@ struct RestoredView<'a> {
 /// # Errors
 /// A master that is not there, does not run or cannot be asked; keys that nobody has removed, or whose place is taken.
 pub async fn run(wanted: &Keys, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
-    let fleet = survey(&ports.sources(&session.place), |_| Depth::Context).await.map_err(Exit::blind)?;
-    let (master, host) = asked(wanted, &fleet, session)?;
     match &wanted.task {
-        KeysTask::List | KeysTask::Orphans => list(&master, &host, wanted.task == KeysTask::Orphans, ports, session).await,
+        KeysTask::List | KeysTask::Orphans => list(wanted, ports, session).await,
         KeysTask::Restore(what) => {
             let held = Held::take(&ports.stores, session).await?;
-            let ended = restore(&master, &host, what, ports, session).await;
-            held.release(session, ended).await
+            held.during(session.screen.clone(), restore(wanted, what, ports, session)).await
         }
     }
 }
 
 /// The master that was named, else the one in charge; and where it can be asked.
-fn asked(wanted: &Keys, fleet: &Fleet, session: &Session) -> Result<(StackName, Host), Exit> {
-    let master = named::master(fleet, wanted.master.as_ref(), session)?;
+async fn asked(wanted: &Keys, ports: &Ports, session: &Session) -> Result<(StackName, Host), Exit> {
+    let fleet = survey(&ports.sources(&session.place), |_| Depth::Listed).await.map_err(Exit::blind)?;
+    let master = named::master(&fleet, wanted.master.as_ref(), session)?;
     let host = master.running().and_then(Node::host);
     let host = host.ok_or_else(|| Exit::refused(format!("{} does not run, so it cannot be asked", master.name)))?;
     Ok((master.name.clone(), host))
 }
 
-async fn list(master: &StackName, host: &Host, orphans: bool, ports: &Ports, session: &Session) -> Result<Code, Exit> {
+async fn list(wanted: &Keys, ports: &Ports, session: &Session) -> Result<Code, Exit> {
+    let orphans = wanted.task == KeysTask::Orphans;
+    let (master, host) = &asked(wanted, ports, session).await?;
     let keys = ports.masters.read(host).await?.keys;
     let quarantine = if orphans { HeldKeys::default() } else { ports.masters.quarantined(host).await? };
     // Listed after the keys were read: a minion that has come in between has its stack in it.
@@ -115,7 +115,8 @@ fn state(state: KeyState) -> &'static str {
     }
 }
 
-async fn restore(master: &StackName, host: &Host, what: &str, ports: &Ports, session: &Session) -> Result<Code, Exit> {
+async fn restore(wanted: &Keys, what: &str, ports: &Ports, session: &Session) -> Result<Code, Exit> {
+    let (master, host) = &asked(wanted, ports, session).await?;
     let kept = ports.masters.quarantined(host).await?;
     let mut ids: BTreeMap<&str, Vec<HeldKey>> = BTreeMap::new();
     for key in kept.iter().filter(|key| what == "all" || *key.id == *what) {

@@ -4,11 +4,10 @@ use super::{
     Session,
     fleet_lock::Held,
     named, update,
-    watched::{run_of, watched},
+    watched::{Work, run_of, watched},
 };
 use crate::{
     exit::{Code, Exit},
-    interrupt::Work,
     nearest::did_you_mean,
     operator, request,
     screen::table::Table,
@@ -42,15 +41,14 @@ pub async fn launch(wanted: &request::Launch, ports: &Ports, session: &mut Sessi
         return Ok(Code::Done);
     }
     let held = Held::take(&ports.stores, session).await?;
-    let ended = made(wanted, ports, session).await;
-    held.release(session, ended).await
+    held.during(session.screen.clone(), made(wanted, ports, session)).await
 }
 
 async fn made(wanted: &request::Launch, ports: &Ports, session: &Session) -> Result<Code, Exit> {
     let Planned { fleet, plan, update, .. } = planned(wanted, ports, session).await?;
     let run = run_of(session, ports.stores.clock.now());
     let work = async |operator: &dyn Operator| launch::launch(&plan, &update, &fleet, &run, &ports.of_a_launch(operator)).await;
-    update::told(&watched(Work::Steps, session, work).await, session)
+    update::told(&watched(Work::Steps(&run.id), &ports.stores, session, work).await?, session)
 }
 
 /// What there is, what will be made, and what will be done with it.

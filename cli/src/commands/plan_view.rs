@@ -5,6 +5,7 @@ use bldr_core::{
     address::MasterAddress,
     difference::Difference,
     fleet::Fleet,
+    limit::Limit,
     name::{ProjectName, StackName},
     plan::{Lane, RemasterPlan, Step, Todo},
     ports::HighstateMode,
@@ -23,6 +24,15 @@ pub struct PlanView {
     lanes: Vec<LaneView>,
     skipped: Vec<ReasonView>,
     old_keys: BTreeMap<StackName, BTreeSet<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<LimitView>,
+}
+
+/// What was asked for of the whole fleet, and what was not and is therefore not looked at.
+#[derive(Debug, Serialize)]
+struct LimitView {
+    limit: String,
+    beyond: Vec<StackName>,
 }
 
 #[derive(Debug, Serialize)]
@@ -62,8 +72,11 @@ enum Kind {
 }
 
 impl PlanView {
-    /// The view of a plan.
-    pub fn of(plan: &RemasterPlan, fleet: &Fleet) -> Self {
+    /// The view of a plan, for those stacks of a fleet that answer to this limit, where there is one.
+    pub fn of(plan: &RemasterPlan, fleet: &Fleet, limit: Option<&Limit>) -> Self {
+        let planned: BTreeSet<_> =
+            plan.lanes.iter().flat_map(|lane| &lane.entries).map(|entry| &entry.stack).chain(plan.untouched.keys()).collect();
+        let beyond = || fleet.stacks.keys().filter(|stack| !stack.is_master() && !planned.contains(stack)).cloned();
         let mut view = Self {
             master: plan.master.clone(),
             address: plan.address.clone(),
@@ -73,6 +86,7 @@ impl PlanView {
             lanes: Vec::new(),
             skipped: Vec::new(),
             old_keys: BTreeMap::new(),
+            limit: limit.map(|limit| LimitView { limit: limit.to_string(), beyond: beyond().collect() }),
         };
         for (master, keys) in &plan.old_keys {
             view.old_keys.insert(master.clone(), keys.iter().map(|key| key.id.to_string()).collect());
@@ -143,6 +157,9 @@ impl PlanView {
             let rows = self.skipped.iter().filter(|row| row.kind == kind);
             rows.for_each(|row| table.row([row.stack.clone(), row.reason.clone()]));
             push(&mut text, &format!("{title}:\n"), &table);
+        }
+        if let Some(LimitView { limit, beyond }) = &self.limit {
+            text.push_str(&format!("\nnot in limit={limit}, and not looked at: {}\n", counted(beyond.len(), "stack")));
         }
         text
     }

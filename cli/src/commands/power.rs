@@ -11,6 +11,7 @@ use bldr_core::{
     error::PortResult,
     fleet::{ContextFacts, Fleet, Instance, InstanceState, Node, Reading},
     name::{NodeName, StackName},
+    ports::Fence,
     survey::{Depth, survey},
 };
 use futures::{StreamExt, stream};
@@ -37,6 +38,11 @@ struct SwitchView<'a> {
 /// Unknown stacks and nodes; a master that minions are on, where nobody says that it shall be stopped all the same. A node
 /// that could not be switched is in the result and in the code.
 pub async fn switch(wanted: &Switch, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
+    let held = Held::take(&ports.stores, session).await?;
+    held.during(session.screen.clone(), under_the_lock(wanted, ports, session)).await
+}
+
+async fn under_the_lock(wanted: &Switch, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
     let nodes = wanted.which.listed(ports, session).await?;
     if wanted.to == SwitchTo::Off && wanted.which.stack.is_master() {
         let fleet = survey(&ports.sources(&session.place), |_| Depth::Context).await.map_err(Exit::blind)?;
@@ -45,12 +51,11 @@ pub async fn switch(wanted: &Switch, ports: &Ports, session: &mut Session) -> Re
             let master = &wanted.which.stack;
             let them = if minions == 1 { "the context of 1 stack names".into() } else { format!("the contexts of {minions} stacks name") };
             let unread = if unread == 0 { String::new() } else { format!(", and {unread} cannot be read") };
-            session.terminal.confirm(&format!("{them} {master} as their master{unread}. Stop it?"))?;
+            session.terminal.confirm(&format!("{them} {master} as their master{unread}. Stop it?")).await?;
+            ports.stores.gate.affirmed().await?;
         }
     }
-    let held = Held::take(&ports.stores, session).await?;
-    let ended = Ok(switched(wanted, &nodes, ports, session).await);
-    held.release(session, ended).await
+    Ok(switched(wanted, &nodes, ports, session).await)
 }
 
 /// How many stacks' contexts name this master, and how many cannot be read.
@@ -96,6 +101,7 @@ async fn one(node: &Node, to: SwitchTo, ports: &Ports) -> NodeView {
 }
 
 async fn changed(node: &Node, to: SwitchTo, ports: &Ports) -> PortResult<Instance> {
+    ports.stores.gate.standing()?;
     let instance = match to {
         SwitchTo::On => ports.power.start(&node.id).await?,
         SwitchTo::Off => ports.power.stop(&node.id).await?,

@@ -5,11 +5,10 @@ use super::{
     fleet_lock::Held,
     named,
     plan_view::PlanView,
-    watched::{ended, run_id, watched},
+    watched::{Work, code_of, ended, run_id, watched},
 };
 use crate::{
     exit::{Code, Exit},
-    interrupt::Work,
     request::{How, Remaster, Stops},
     screen::{Format, line::counted},
     settings::Settings,
@@ -19,6 +18,7 @@ use bldr_core::{
     event::Outcome,
     execute::{self, Run, RunReport},
     fleet::{Fleet, Stack, Timestamp},
+    limit::{Chosen, Limit},
     name::{ProjectName, StackName},
     pace::Pacing,
     plan::{self, RemasterPlan, Request, Scope, Untouched, judged_by_name},
@@ -53,29 +53,34 @@ pub async fn remaster(request: &Remaster, ports: &Ports, session: &mut Session) 
         return Ok(Code::Done);
     }
     let held = Held::take(&ports.stores, session).await?;
-    let ended = under_the_lock(request, ports, session).await;
-    held.release(session, ended).await
+    held.during(session.screen.clone(), under_the_lock(request, ports, session)).await
 }
 
 /// The same, for who holds the lock.
 pub(super) async fn under_the_lock(request: &Remaster, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
     let prepared = prepared(request, ports, session).await?;
-    let Some(stage) = request.how.stops.pause_before else { return run(request, &prepared, ports, session).await.map(|(code, _)| code) };
-    let (code, report) = run(request, &prepared, ports, session).await?;
-    let waiting = report.outcomes.iter().filter(|(stack, outcome)| **outcome == Outcome::Held && Stage::of(stack) >= stage).count();
+    let report = run(request, &prepared, ports, session).await?;
+    let Some(stage) = pause_before(request, &session.place.settings) else { return ended(&report, session) };
+    let waits = |(stack, outcome): (&StackName, &Outcome)| *outcome == Outcome::Held && Stage::of(stack) >= stage;
+    let waiting = report.outcomes.iter().filter(|stack| waits(*stack)).count();
+    let code = code_of(&report)?;
     if waiting == 0 || code == Code::Interrupted {
-        return Ok(code);
+        return ended(&report, session);
     }
     if !session.terminal.has_somebody() {
+        let all_else_went_well = report.outcomes.iter().all(|stack| stack.1.is_success() || waits(stack));
+        let code = if all_else_went_well { code } else { ended(&report, session)? };
         let (waiting, wait) = (counted(waiting, "stack"), if waiting == 1 { "waits" } else { "wait" });
-        session.screen.note(&format!("paused before {stage}: {waiting} {wait}; the same without pause_before goes on"));
+        session.screen.note(&format!("paused before {stage}: {waiting} {wait}; the same with pause_before=none goes on"));
         return Ok(code);
     }
     session.screen.note(&format!("paused before {stage}: the fleet is looked at again"));
-    let stops = Stops { pause_before: None, canary: None, ..request.how.stops.clone() };
+    // With the contexts of all that waits; they are read anew.
+    drop(prepared);
+    let stops = Stops { pause_before: Some(None), canary: Some(None), ..request.how.stops.clone() };
     let rest = Remaster { how: How { stops, ..request.how.clone() }, ..request.clone() };
     let prepared = self::prepared(&rest, ports, session).await?;
-    run(&rest, &prepared, ports, session).await.map(|(code, _)| code)
+    ended(&run(&rest, &prepared, ports, session).await?, session)
 }
 
 async fn prepared(request: &Remaster, ports: &Ports, session: &Session) -> Result<Prepared, Exit> {
@@ -95,7 +100,7 @@ async fn prepared(request: &Remaster, ports: &Ports, session: &Session) -> Resul
     }
     let master = master(&fleet, request, ports).await?;
     let wanted = Request {
-        scope: request.scope.clone(),
+        scope: request.limit.as_ref().map_or_else(|| Ok(request.scope.clone()), |limit| limited(limit, &fleet, session))?,
         master: master.clone(),
         stopped: request.how.stopped.unwrap_or(settings.stopped),
         highstate: request.how.highstate.unwrap_or(settings.highstate),
@@ -110,14 +115,27 @@ async fn prepared(request: &Remaster, ports: &Ports, session: &Session) -> Resul
         if stack.is_master() && *stack != master.stack {
             return Depth::Nodes;
         }
-        if request.scope.holds(stack) && judged_by_name(stack, &projects, &wanted).is_ok() { Depth::Nodes } else { Depth::Listed }
+        if wanted.scope.holds(stack) && judged_by_name(stack, &projects, &wanted).is_ok() { Depth::Nodes } else { Depth::Listed }
     })
     .await;
     let plan = plan::plan(&fleet, &projects, &wanted);
     soundness::check(&plan, &fleet)
         .map_err(|unsound| Exit::refused(format!("the plan is unsound, which is a fault of bldr: {unsound}")))?;
-    let view = PlanView::of(&plan, &fleet);
+    let view = PlanView::of(&plan, &fleet, request.limit.as_ref());
     Ok(Prepared { fleet, projects, master, plan, view })
+}
+
+/// The stacks that answer to a limit.
+fn limited(limit: &Limit, fleet: &Fleet, session: &Session) -> Result<Scope, Exit> {
+    let Chosen { stacks, in_vain } = limit.chosen(fleet);
+    if stacks.is_empty() {
+        return Err(Exit::refused(format!("limit={limit}: there is no such stack in {}", fleet.region))
+            .line("nothing was changed; `bldr stacks` lists them, `bldr help master.remaster_all` says what a limit may be"));
+    }
+    for term in in_vain {
+        session.screen.note(&format!("warning: limit: no stack answers to '{term}'"));
+    }
+    Ok(Scope::These(stacks))
 }
 
 /// What the settings would leave out and nobody has: probably a slip of the pen, and then something is not left out.
@@ -183,34 +201,61 @@ fn nothing_to_run(request: &Remaster, prepared: &Prepared) -> Option<Exit> {
     Some(Exit::refused(format!("{stack} is not re-mastered: {why}")).line("nothing was changed"))
 }
 
-/// Where the run is to stop by itself, as far as that can be: the canary has to be in the plan or done, the window open.
+/// Where a run is to stop by itself: as was typed; else, where everything is re-mastered, as the team has settled it.
+fn settled<T: Clone>(request: &Remaster, typed: Option<&Option<T>>, settled: Option<&T>) -> Option<T> {
+    let settled = settled.filter(|_| request.scope == Scope::Fleet);
+    typed.map_or(settled, Option::as_ref).cloned()
+}
+
+fn pause_before(request: &Remaster, settings: &Settings) -> Option<Stage> {
+    settled(request, request.how.stops.pause_before.as_ref(), settings.pause_before.as_ref())
+}
+
+/// How fast, and where it is to stop, as far as that can be: the canary has to be in the plan or done, the window open.
 fn pacing(request: &Remaster, prepared: &Prepared, session: &Session) -> Result<Pacing, Exit> {
-    let Stops { canary, max_failures, pause_before, window } = request.how.stops.clone();
-    if let Some(canary) = &canary {
-        named::stack(&prepared.fleet, canary)?;
-        let planned = prepared.plan.lanes.iter().flat_map(|lane| &lane.entries).any(|entry| entry.stack == *canary);
-        // One that nothing is done about says nothing of the new master, unless it is there already.
-        let why = prepared.plan.untouched.get(canary).filter(|why| !matches!(why, Untouched::AlreadyThere(_)));
-        if let Some(why) = why.filter(|_| !planned) {
-            return Err(Exit::refused(format!("{canary} cannot be the canary: it is not re-mastered: {why}")).line("nothing was changed"));
-        }
-    }
-    let until = match window {
+    let (stops, settings) = (&request.how.stops, &session.place.settings);
+    let until = match settled(request, stops.window.as_ref(), settings.window.as_ref()) {
         None => None,
         Some(window) => {
             let now = jiff::Zoned::now();
             let over = window.over(&now).ok_or_else(|| {
                 let problem = format!("it is {}, and the window is {window}", now.strftime("%H:%M (%Z)"));
-                Exit::refused(problem).line("nothing was changed")
+                Exit::refused(problem).line("nothing was changed; window=none goes on at any time")
             })?;
             Some(Timestamp(over.timestamp().as_millisecond()))
         }
     };
-    let jobs = request.how.jobs.unwrap_or(session.place.settings.jobs as usize);
-    Ok(Pacing { jobs, canary, max_failures, pause_before, until })
+    Ok(Pacing {
+        jobs: request.how.jobs.unwrap_or(settings.jobs as usize),
+        canary: canary(request, prepared, session)?,
+        max_failures: settled(request, stops.max_failures.as_ref(), settings.max_failures.as_ref()),
+        pause_before: pause_before(request, settings),
+        until,
+    })
 }
 
-async fn run(request: &Remaster, prepared: &Prepared, ports: &Ports, session: &mut Session) -> Result<(Code, RunReport), Exit> {
+/// The stack that goes first, where it can.
+fn canary(request: &Remaster, prepared: &Prepared, session: &Session) -> Result<Option<StackName>, Exit> {
+    let typed = request.how.stops.canary.as_ref();
+    let Some(canary) = settled(request, typed, session.place.settings.canary.as_ref()) else { return Ok(None) };
+    named::stack(&prepared.fleet, &canary)?;
+    let entries = prepared.plan.lanes.iter().flat_map(|lane| &lane.entries);
+    let why = match prepared.plan.untouched.get(&canary) {
+        // One that nothing is done about says nothing of the new master, unless it is there already.
+        Some(Untouched::AlreadyThere(_)) => return Ok(Some(canary)),
+        Some(why) => why.to_string(),
+        None if entries.map(|entry| &entry.stack).any(|stack| *stack == canary) => return Ok(Some(canary)),
+        // One that the settings name is for runs that have it.
+        None if typed.is_none() => {
+            session.screen.note(&format!("{canary}, the canary of settings.yaml, is not among these stacks: no other one goes first"));
+            return Ok(None);
+        }
+        None => "it is not among the stacks that are meant".into(),
+    };
+    Err(Exit::refused(format!("{canary} cannot be the canary: {why}")).line("nothing was changed; canary=none goes on without"))
+}
+
+async fn run(request: &Remaster, prepared: &Prepared, ports: &Ports, session: &mut Session) -> Result<RunReport, Exit> {
     if let Some(exit) = nothing_to_run(request, prepared) {
         return Err(exit);
     }
@@ -226,7 +271,7 @@ async fn run(request: &Remaster, prepared: &Prepared, ports: &Ports, session: &m
             0 => "Remove these old keys?".to_owned(),
             stacks => format!("Re-master {} to {}?", counted(stacks, "stack"), prepared.plan.master),
         };
-        session.terminal.confirm(&question)?;
+        session.terminal.confirm(&question).await?;
     }
     let run = Run {
         id: run_id(ports.stores.clock.now()),
@@ -238,6 +283,5 @@ async fn run(request: &Remaster, prepared: &Prepared, ports: &Ports, session: &m
         addresses: session.place.settings.addresses(),
     };
     let execute = async |operator: &dyn Operator| execute::execute(&prepared.plan, &prepared.fleet, &run, &ports.of_a_run(operator)).await;
-    let report = watched(Work::Stacks, session, execute).await;
-    ended(&report, session).map(|code| (code, report))
+    watched(Work::Stacks(&run.id), &ports.stores, session, execute).await
 }

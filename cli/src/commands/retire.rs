@@ -11,7 +11,7 @@ use crate::{
 use bldr_core::{
     fleet::{InstanceState, Node},
     name::StackName,
-    ports::Begun,
+    ports::{Begun, Fence},
     retirement::{Place, Pointer, holding, pointers},
     survey::{self, Depth},
 };
@@ -31,8 +31,7 @@ struct RetireView<'a> {
 /// A stack that is no master or not there, a fleet that cannot be seen, and anything that still points to it.
 pub async fn retire(wanted: &Retire, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
     let held = Held::take(&ports.stores, session).await?;
-    let ended = looked_at(wanted, ports, session).await;
-    held.release(session, ended).await
+    held.during(session.screen.clone(), looked_at(wanted, ports, session)).await
 }
 
 async fn looked_at(wanted: &Retire, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
@@ -47,9 +46,11 @@ async fn looked_at(wanted: &Retire, ports: &Ports, session: &mut Session) -> Res
     }
     let up: Vec<_> = nodes.iter().filter(|node| node.state != InstanceState::Stopped).collect();
     if !up.is_empty() {
-        session.terminal.confirm(&format!("Nothing points to {master} any more. Stop it?"))?;
+        session.terminal.confirm(&format!("Nothing points to {master} any more. Stop it?")).await?;
+        ports.stores.gate.affirmed().await?;
     }
     for node in up {
+        ports.stores.gate.standing().map_err(|error| Exit { code: Code::Failed, ..error.into() })?;
         ports.stores.sleepers.forget(&node.name).await?;
         ports.power.stop(&node.id).await.map_err(|error| Exit { code: Code::Failed, ..error.into() })?;
     }

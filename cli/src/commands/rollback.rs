@@ -15,8 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A run that is not recorded or has moved nothing; an old master that is gone. How it ended for each stack is in the events and the code.
 pub async fn roll_back(wanted: &Rollback, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
     let held = Held::take(&ports.stores, session).await?;
-    let ended = under_the_lock(wanted, ports, session).await;
-    held.release(session, ended).await
+    held.during(session.screen.clone(), under_the_lock(wanted, ports, session)).await
 }
 
 async fn under_the_lock(wanted: &Rollback, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
@@ -60,6 +59,7 @@ fn back(wanted: &Rollback, address: &MasterAddress, stacks: BTreeSet<StackName>,
         scope: Scope::These(stacks),
         master: master.name.clone(),
         address: (!private).then(|| address.clone()),
+        limit: None,
         how: wanted.how.clone(),
     })
 }

@@ -2,12 +2,11 @@
 
 use super::{
     Session,
-    watched::{code_of, watched},
+    watched::{Work, code_of, watched},
 };
 use crate::{
     args::{self, Invocation},
     exit::{Code, Exit},
-    interrupt::Work,
     meant,
     request::{Request, RunTask},
     screen::{
@@ -19,11 +18,12 @@ use crate::{
     wiring::Stores,
 };
 use bldr_core::{
+    address::MasterAddress,
     event::{Outcome, RunId},
     execute::RunReport,
     fleet::Timestamp,
     name::StackName,
-    ports::Operator,
+    ports::{Holding, Operator, Position, Record},
     record::{RunRecord, RunStanding, StackRecord, StepEnd, StepRecord},
 };
 use serde::Serialize;
@@ -45,7 +45,13 @@ struct RunsView<'a> {
 struct RunView<'a> {
     run: &'a RunId,
     standing: RunStanding,
+    /// Whether it was cut short by its operator.
+    stopped: bool,
     command: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    master: Option<&'a StackName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<&'a MasterAddress>,
     began: String,
     last: String,
     millis: u64,
@@ -55,6 +61,10 @@ struct RunView<'a> {
     steps: Vec<StepView<'a>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     reasons: BTreeMap<&'a StackName, &'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    was: BTreeMap<&'a StackName, &'a MasterAddress>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -90,8 +100,9 @@ async fn list(all: bool, stores: &Stores, session: &Session) -> Result<Code, Exi
     let runs = stores.journal.runs().await?;
     let older = if all { 0 } else { runs.len().saturating_sub(NEWEST) };
     let mut read_runs = Vec::new();
+    let holder = holder(stores).await?;
     for run in &runs[older..] {
-        match one(run, &runs, stores).await {
+        match one(run, &runs, holder.as_ref(), stores).await {
             Ok(run) => read_runs.push(run),
             Err(exit) => session.screen.note(&format!("warning: {}", exit.message)),
         }
@@ -136,15 +147,22 @@ async fn found(wanted: &str, stores: &Stores) -> Result<(RunId, Vec<RunId>), Exi
 /// Reads the run that is meant.
 pub(super) async fn read(wanted: &str, stores: &Stores) -> Result<Read, Exit> {
     let (run, runs) = found(wanted, stores).await?;
-    one(&run, &runs, stores).await
+    one(&run, &runs, holder(stores).await?.as_ref(), stores).await
 }
 
-async fn one(run: &RunId, runs: &[RunId], stores: &Stores) -> Result<Read, Exit> {
-    let records = stores.journal.read(run).await?;
-    let record = RunRecord::of(run, &records).ok_or_else(|| Exit::refused(format!("run {run}: its record has no beginning")))?;
-    let holder = stores.lock.owner().await?.map(|holding| holding.owner);
-    let standing = record.standing(holder.as_ref(), runs.last() == Some(run));
+/// Who holds the lock. Asked before a run is read: whoever gives it back has recorded the end of theirs.
+async fn holder(stores: &Stores) -> Result<Option<Holding>, Exit> {
+    Ok(stores.lock.owner().await?)
+}
+
+async fn one(run: &RunId, runs: &[RunId], holder: Option<&Holding>, stores: &Stores) -> Result<Read, Exit> {
+    let record = begun(run, &stores.journal.read(run).await?)?;
+    let standing = record.standing(holder, runs.last() == Some(run), stores.clock.now());
     Ok(Read { record, standing })
+}
+
+fn begun(run: &RunId, records: &[Record]) -> Result<RunRecord, Exit> {
+    RunRecord::of(run, records).ok_or_else(|| Exit::refused(format!("run {run}: its record has no beginning")))
 }
 
 fn show(run: &Read, stack: Option<&StackName>, session: &Session) -> Result<Code, Exit> {
@@ -235,7 +253,8 @@ fn standing(run: &Read) -> String {
             let done = if outcomes.is_empty() { String::new() } else { format!("{}, ", totals(&outcomes)) };
             let doubtful = run.record.open_steps().count();
             let doubtful = if doubtful == 0 { String::new() } else { format!(", {} doubtful", counted(doubtful, "step")) };
-            format!("cut short: {done}{left} unfinished{doubtful}")
+            let how = if run.record.stopped { "stopped at once" } else { "cut short" };
+            format!("{how}: {done}{left} unfinished{doubtful}")
         }
     }
 }
@@ -278,7 +297,10 @@ impl<'a> RunView<'a> {
         Self {
             run: &record.id,
             standing: run.standing,
+            stopped: record.stopped,
             command: &record.command,
+            master: record.master.as_ref(),
+            address: record.address.as_ref(),
             began: rfc3339(record.began),
             last: rfc3339(record.last),
             millis: millis(record.began, record.last),
@@ -286,14 +308,17 @@ impl<'a> RunView<'a> {
             doubtful: if run.standing == RunStanding::CutShort { record.open_steps().map(step).collect() } else { Vec::new() },
             steps: steps.flat_map(|(name, stack)| stack.steps.iter().map(move |step| (name, step))).map(step).collect(),
             reasons: record.stacks.iter().filter_map(|(name, stack)| Some((name, stack.reason.as_deref()?))).collect(),
+            was: record.stacks.iter().filter_map(|(name, stack)| Some((name, stack.was.as_ref()?))).collect(),
+            warnings: &record.warnings,
         }
     }
 }
 
 #[derive(Serialize)]
 struct ReportView<'a> {
-    run: &'a RunId,
     file: String,
+    #[serde(flatten)]
+    run: RunView<'a>,
 }
 
 /// Writes its page, whole or not at all.
@@ -305,27 +330,34 @@ fn report(run: &Read, to: &Path, session: &Session) -> Result<Code, Exit> {
     new.write_all(page(&run.record, run.standing).as_bytes()).and_then(|()| new.as_file().sync_all()).map_err(cannot)?;
     new.persist(&file).map_err(|error| cannot(error.error))?;
     let shown = file.display().to_string();
-    session.screen.result(|| format!("{shown}\n"), &ReportView { run: &run.record.id, file: shown.clone() });
+    session.screen.result(|| format!("{shown}\n"), &ReportView { file: shown.clone(), run: RunView::of(run, |_| true) });
     Ok(Code::Done)
 }
 
-/// Shows a run as who began it sees it, until it ends.
+/// Shows a run as who began it sees it, until it ends. Each look asks for who holds the lock, and for what is new.
 async fn watch(wanted: &str, stores: &Stores, session: &Session) -> Result<Code, Exit> {
-    let (id, _) = found(wanted, stores).await?;
+    let (id, runs) = found(wanted, stores).await?;
+    let newest = runs.last() == Some(&id);
     let followed = async |operator: &dyn Operator| {
-        let mut told = 0;
+        let (mut position, mut seen) = (Position::default(), None);
         loop {
-            let records = stores.journal.read(&id).await?;
-            records[told.min(records.len())..].iter().for_each(|record| operator.notify(record));
-            told = told.max(records.len());
-            let run = read(&id.0, stores).await?;
-            if run.standing != RunStanding::GoingOn || operator.interrupted() {
-                return Ok::<_, Exit>(run);
+            let holder = holder(stores).await?;
+            let (new, next) = stores.journal.read_on(&id, position).await?;
+            position = next;
+            new.iter().for_each(|record| operator.notify(record));
+            let record = match seen.take() {
+                None => begun(&id, &new)?,
+                Some(seen) => new.iter().fold(seen, RunRecord::heard),
+            };
+            let standing = record.standing(holder.as_ref(), newest, stores.clock.now());
+            if standing != RunStanding::GoingOn || operator.interrupted() {
+                return Ok::<_, Exit>(Read { record, standing });
             }
+            seen = Some(record);
             stores.clock.sleep(LOOK).await;
         }
     };
-    let run: Read = watched(Work::Another, session, followed).await?;
+    let run: Read = watched(Work::Another, stores, session, followed).await??;
     match run.standing {
         RunStanding::Ended => {
             let outcomes = run.record.stacks.iter().filter_map(|(name, stack)| Some((name.clone(), stack.outcome?))).collect();

@@ -76,7 +76,7 @@ pub async fn run(task: &SandboxTask, session: &Session) -> Result<Code, Exit> {
     };
     // Not under the feet of a run that goes on.
     let held = Held::of(&*wiring::lock(&session.place), &*wiring::clock(), session).await?;
-    held.release(session, make(&origin, session)).await
+    held.during(session.screen.clone(), async { make(&origin, session) }).await
 }
 
 #[derive(Serialize)]

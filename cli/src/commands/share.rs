@@ -10,7 +10,7 @@ use crate::{
 use bldr_core::{
     address::MasterAddress,
     name::StackName,
-    ports::{Proposal, Versioned},
+    ports::{Fence, Proposal, Versioned},
     survey::{Depth, new_master, survey},
 };
 use serde::Serialize;
@@ -37,12 +37,15 @@ struct FileView<'a> {
 /// A master that cannot take over, project files that cannot be read or were changed meanwhile, and a declined
 /// confirmation.
 pub async fn share(request: &Share, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
+    let held = Held::take(&ports.stores, session).await?;
+    held.during(session.screen.clone(), under_the_lock(request, ports, session)).await
+}
+
+async fn under_the_lock(request: &Share, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
     let fleet = survey(&ports.sources(&session.place), |_| Depth::Listed).await.map_err(Exit::blind)?;
     let asked = new_master(&fleet, &request.master, request.address.as_ref(), &*ports.masters).await;
     let master = refused_or(asked, &fleet)?;
-    let held = Held::take(&ports.stores, session).await?;
-    let ended = written(&master.stack, &master.address, request.commit, ports, session).await;
-    held.release(session, ended).await
+    written(&master.stack, &master.address, request.commit, ports, session).await
 }
 
 async fn written(master: &StackName, address: &MasterAddress, commit: bool, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
@@ -69,9 +72,14 @@ async fn written(master: &StackName, address: &MasterAddress, commit: bool, port
     if session.screen.format() == Format::Text {
         session.screen.text(&view.files.iter().map(|file| file.diff.as_str()).collect::<String>());
     }
-    session.terminal.confirm("Write that?")?;
+    session.terminal.confirm("Write that?").await?;
+    ports.stores.gate.affirmed().await?;
     for (done, proposal) in proposals.iter().enumerate() {
-        ports.stores.shared.share(proposal).await.map_err(|error| match done {
+        let share = async {
+            ports.stores.gate.standing()?;
+            ports.stores.shared.share(proposal).await
+        };
+        share.await.map_err(|error| match done {
             0 => Exit::from(error).line("nothing was changed"),
             1 => Exit::new(Code::Failed, error.to_string()).line(format!("1 of {} was written", counted(proposals.len(), "file"))),
             _ => Exit::new(Code::Failed, error.to_string()).line(format!("{done} of {} were written", counted(proposals.len(), "file"))),
@@ -80,7 +88,11 @@ async fn written(master: &StackName, address: &MasterAddress, commit: bool, port
     let names: Vec<_> = view.files.iter().map(|file| file.file.to_owned()).collect();
     if commit {
         let message = format!("{address} ({master}) is the master");
-        ports.stores.shared.commit(&names, &message).await.map_err(|error| Exit { code: Code::Failed, ..error.into() })?;
+        let commit = async {
+            ports.stores.gate.standing()?;
+            ports.stores.shared.commit(&names, &message).await
+        };
+        commit.await.map_err(|error| Exit { code: Code::Failed, ..error.into() })?;
     }
     let done = if commit { "written and committed" } else { "written" };
     session.screen.result(|| format!("{done}: {}\n", names.join(", ")), &view);

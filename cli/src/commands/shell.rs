@@ -2,6 +2,7 @@
 
 use super::{
     Session,
+    fleet_lock::mention_the_holder,
     nodes::{advised, host},
 };
 use crate::{
@@ -40,12 +41,14 @@ struct CommandView<'a> {
     nodes: Vec<EndView>,
 }
 
-/// Runs a command line on each node, and shows what it prints as it prints it.
+/// Runs a command line on each node, and shows what it prints as it prints it. Without the lock: what an operator types is theirs, and
+/// most often a look at a node that somebody else's run is at.
 ///
 /// # Errors
 /// Unknown stacks and nodes. What failed on a node is in the result and in the code.
 pub async fn run(wanted: &Command, ports: &Ports, session: &Session) -> Result<Code, Exit> {
     let nodes = wanted.which.listed(ports, session).await?;
+    mention_the_holder(&ports.stores, session).await;
     let at_once = match wanted.concurrency {
         Concurrency::Serial => 1,
         Concurrency::Parallel => nodes.len(),
@@ -144,12 +147,13 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Hands the terminal over to a shell on a node.
+/// Hands the terminal over to a shell on a node; without the lock, as [`run`].
 ///
 /// # Errors
 /// Unknown stacks and nodes, several nodes and none named, a node that cannot be asked.
 pub async fn attach(wanted: &Ssh, ports: &Ports, session: &Session) -> Result<Code, Exit> {
     let host = wanted.which.one(ports, session).await?;
+    mention_the_holder(&ports.stores, session).await;
     session.screen.note(&format!("{} at {}", host.node, host.address));
     match ports.shell.attach(&host).await? {
         0 => Ok(Code::Done),

@@ -4,11 +4,10 @@ use super::{
     Session,
     fleet_lock::Held,
     named,
-    watched::{ended, run_of, watched},
+    watched::{Work, ended, run_of, watched},
 };
 use crate::{
     exit::{Code, Exit},
-    interrupt::Work,
     request,
     wiring::Ports,
 };
@@ -17,7 +16,7 @@ use bldr_core::{
     fleet::Fleet,
     name::StackName,
     plan::Patience,
-    ports::{Library, Operator},
+    ports::{Fence, Library, Operator},
     survey,
     update::{self, Concurrency, LockedOut, Mode, Sweep, Update, Updated},
 };
@@ -30,8 +29,7 @@ use std::fmt;
 /// Whatever keeps it from being begun. How it ended is in the events and the code.
 pub async fn update(wanted: &request::Update, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
     let held = Held::take(&ports.stores, session).await?;
-    let ended = updated(wanted, Orphans::Stay, ports, session).await;
-    held.release(session, ended).await
+    held.during(session.screen.clone(), updated(wanted, Orphans::Stay, ports, session)).await
 }
 
 /// Updates a master and the keys it holds.
@@ -39,7 +37,7 @@ pub async fn update(wanted: &request::Update, ports: &Ports, session: &mut Sessi
 /// # Errors
 /// As [`update()`].
 pub async fn update_master(wanted: &request::UpdateMaster, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
-    let held = Held::take(&ports.stores, session).await?;
+    let (held, screen) = (Held::take(&ports.stores, session).await?, session.screen.clone());
     let ended = async {
         let fleet = listed(ports, session).await?;
         let stack = named::master(&fleet, wanted.master.as_ref(), session)?.name.clone();
@@ -50,8 +48,7 @@ pub async fn update_master(wanted: &request::UpdateMaster, ports: &Ports, sessio
         let orphans = if wanted.yes { Orphans::Go } else { Orphans::GoWhereFew };
         updated(&update, orphans, ports, session).await
     };
-    let ended = ended.await;
-    held.release(session, ended).await
+    held.during(screen, ended).await
 }
 
 /// What becomes of the keys of minions whose stack is no more. A dry run of a master names them in any case.
@@ -84,9 +81,10 @@ async fn updated(wanted: &request::Update, orphans: Orphans, ports: &Ports, sess
     let sweep = percent.map(|percent| Sweep { sources: &sources, percent });
     let run = run_of(session, ports.stores.clock.now());
     let work = async |operator: &dyn Operator| update::update(&update, sweep.as_ref(), &fleet, &run, &ports.of_an_update(operator)).await;
-    let updated = watched(Work::Steps, session, work).await;
-    if updated.report.outcomes.get(&wanted.stack) == Some(&Outcome::Updated) {
-        // A launch that was cut short in its update has come to its end.
+    let updated = watched(Work::Steps(&run.id), &ports.stores, session, work).await?;
+    let done = updated.report.outcomes.get(&wanted.stack) == Some(&Outcome::Updated);
+    // A launch that was cut short in its update has come to its end; if it is not somebody else's by now.
+    if done && ports.stores.gate.standing().is_ok() {
         ports.stores.launches.end(&wanted.stack).await?;
     }
     told(&updated, session)

@@ -3,28 +3,98 @@
 use super::Session;
 use crate::{
     exit::{Code, Exit},
-    interrupt::{self, Work},
-    screen::{Interrupt, RunScreen},
+    interrupt::Interruptions,
+    screen::Interrupt,
+    wiring::Stores,
 };
 use bldr_core::{
-    event::{Outcome, RunId},
+    event::{Event, Outcome, RunId},
     execute::RunReport,
     fleet::Timestamp,
-    ports::Operator,
+    ports::{Operator, Record},
     update::Run,
 };
 use std::{
     hash::{BuildHasher, Hasher},
-    sync::Arc,
+    pin::pin,
 };
 
-/// Does it with the operator watching, who may ask it to stop.
-pub async fn watched<T>(what: Work, session: &Session, work: impl AsyncFnOnce(&dyn Operator) -> T) -> T {
+/// What is watched, and so what becomes of it once somebody asks to stop.
+#[derive(Debug, Clone, Copy)]
+pub enum Work<'a> {
+    /// Many stacks, one after the other.
+    Stacks(&'a RunId),
+    /// One stack, step by step.
+    Steps(&'a RunId),
+    /// One stack goes, which takes two steps.
+    Destruction(&'a RunId),
+    /// What another bldr does.
+    Another,
+}
+
+impl<'a> Work<'a> {
+    fn stopping(self) -> &'static str {
+        match self {
+            Self::Stacks(_) => "stopping: the stacks in flight are finished, no other is begun",
+            Self::Steps(_) => {
+                "stopping: a machine is no longer waited for, another step in flight is finished; the same command goes on from there"
+            }
+            Self::Destruction(_) => "a destruction that has begun is finished; where it is cut off, the same command goes on from there",
+            Self::Another => "the watching ends, and the run goes on",
+        }
+    }
+
+    /// The run that is recorded here.
+    fn run(self) -> Option<&'a RunId> {
+        match self {
+            Self::Stacks(run) | Self::Steps(run) | Self::Destruction(run) => Some(run),
+            Self::Another => None,
+        }
+    }
+}
+
+/// Does it with the operator watching, who may ask it to stop: once, and it comes to an end; twice, and it is left where it is, which is
+/// recorded; once more, and the process ends.
+///
+/// # Errors
+/// That it was left where it is, and what to type next; and that the lock was lost before it began.
+pub async fn watched<T>(what: Work<'_>, stores: &Stores, session: &Session, work: impl AsyncFnOnce(&dyn Operator) -> T) -> Result<T, Exit> {
+    if what.run().is_some() {
+        stores.gate.affirmed().await?;
+    }
     let interrupt = Interrupt::default();
-    let screen: Arc<dyn RunScreen> = session.screen.for_a_run(interrupt.clone()).into();
-    let watch = interrupt::watch(what, interrupt, screen.clone());
-    let done = work(&*screen).await;
-    watch.abort();
+    let screen = session.screen.for_a_run(interrupt.clone());
+    let mut interruptions = Interruptions::listen();
+    let done = {
+        let mut work = pin!(work(&*screen));
+        loop {
+            tokio::select! {
+                done = &mut work => break Some(done),
+                () = interruptions.next() => {}
+            }
+            if !interrupt.ask() {
+                break None;
+            }
+            screen.note(&format!("{}; once more stops at once", what.stopping()));
+        }
+    };
+    let done = match (done, what.run()) {
+        (Some(done), _) => Ok(done),
+        (None, None) => Err(Exit::new(Code::Interrupted, "the watching ended, and the run goes on")),
+        (None, Some(run)) => {
+            screen.note("stopping here and now: that is recorded, and the lock given back; once more leaves both");
+            let record = Record { at: stores.clock.now(), event: Event::RunStopped { run: run.clone() } };
+            let recorded = interruptions.last(stores.journal.append(run, &record)).await;
+            screen.notify(&record);
+            let exit = Exit::new(Code::Interrupted, "stopped: what was in flight is as it is").line(format!(
+                "`bldr run.show:{run}` shows its doubtful steps, `bldr run.resume:{run}` looks at them and finishes the run"
+            ));
+            Err(match recorded {
+                Ok(()) => exit,
+                Err(error) => exit.line(format!("that could not be recorded: {error}")),
+            })
+        }
+    };
     screen.close();
     done
 }

@@ -62,7 +62,7 @@ pub fn of_event(event: &Event) -> Option<String> {
             }
         }
         Event::StateBegun { node, number, state, .. } => format!("{node}: state {number}: {state}"),
-        Event::StackStarted { .. } | Event::StepStarted { .. } | Event::RunFinished { .. } => return None,
+        Event::StackStarted { .. } | Event::StepStarted { .. } | Event::RunStopped { .. } | Event::RunFinished { .. } => return None,
         // What looks and changes nothing is worth a line where it fails.
         Event::StepFinished { action: Action::Examine, detail: None, .. } => return None,
         Event::StepFinished { stack, node, action, change, millis, detail, states } => {

@@ -12,7 +12,7 @@ use bldr_core::{
 };
 use bldr_testkit::{sandbox::made_up_marker, spec::FleetSpec};
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fs::OpenOptions,
     io::Write,
     os::unix::fs::OpenOptionsExt,
@@ -144,7 +144,8 @@ pub(super) enum PrivateKeys {
 pub(super) struct Fetched {
     folder: Arc<TempDir>,
     pairs: S3KeyPairs,
-    fetched: Arc<Mutex<HashSet<StackName>>>,
+    /// Whether each stack's is there. Connections to several nodes of a stack wait for each other here.
+    fetched: Arc<Mutex<HashMap<StackName, Arc<tokio::sync::Mutex<bool>>>>>,
 }
 
 impl Fetched {
@@ -172,7 +173,9 @@ impl PrivateKeys {
         Some(Arc::new(move |stack| {
             let (folder, pairs, fetched) = (folder.clone(), pairs.clone(), fetched.clone());
             Box::pin(async move {
-                if fetched.lock().unwrap_or_else(PoisonError::into_inner).contains(&stack) {
+                let its = fetched.lock().unwrap_or_else(PoisonError::into_inner).entry(stack.clone()).or_default().clone();
+                let mut is_there = its.lock().await;
+                if *is_there {
                     return Ok(());
                 }
                 match pairs.private_half(&stack).await {
@@ -181,14 +184,14 @@ impl PrivateKeys {
                     Err(error) if error.kind == PortErrorKind::Denied => return Ok(()),
                     kept => put(&folder, &stack, kept?.map(|key| key.0).unwrap_or_default().as_bytes())?,
                 }
-                fetched.lock().unwrap_or_else(PoisonError::into_inner).insert(stack);
+                *is_there = true;
                 Ok(())
             })
         }))
     }
 }
 
-/// Several connections to a stack may bring its key at once: each writes aside, and the last one's is the same.
+/// Written aside first: `ssh` never sees half of a key.
 fn put(folder: &TempDir, stack: &StackName, key: &[u8]) -> PortResult<()> {
     static ASIDE: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     let file = folder.path().join(format!("{stack}.pem"));

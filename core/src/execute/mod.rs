@@ -302,6 +302,9 @@ impl<'a> Execution<'a> {
         }
         for (master, keys) in keys {
             let Some(host) = self.host_of(&master) else { continue };
+            if self.telling.halted().is_some() {
+                return;
+            }
             let begun = self.ports.clock.now().0;
             match self.telling.patiently(async || self.ports.masters.forget(&host, &keys).await).await {
                 Ok(ids) if ids.is_empty() => {}

@@ -62,7 +62,7 @@ pub async fn launch(plan: &LaunchPlan, update: &Update, fleet: &Fleet, run: &Run
         }
     };
     let end = match end {
-        end @ (End::Done(_) | End::Masterless) => match ports.launches.end(&plan.stack).await {
+        end @ (End::Done(_) | End::Masterless) => match finished(plan, ports).await {
             Ok(()) => end,
             Err(error) => End::Failed(error.to_string()),
         },
@@ -71,6 +71,12 @@ pub async fn launch(plan: &LaunchPlan, update: &Update, fleet: &Fleet, run: &Run
     let (outcome, reason) = end.told(Outcome::Launched);
     telling.finish(&plan.stack, outcome, reason, telling.millis_since(begun)).await;
     Updated { report: telling.close(begun).await, locked_out }
+}
+
+/// Forgets that it has begun; if it is not somebody else's by now.
+async fn finished(plan: &LaunchPlan, ports: &Ports<'_>) -> PortResult<()> {
+    ports.update.fence.standing()?;
+    ports.launches.end(&plan.stack).await
 }
 
 struct Making<'a> {
@@ -118,6 +124,7 @@ impl Making<'_> {
 
     async fn begin(&self) -> PortResult<()> {
         let (plan, launches) = (self.plan, self.ports.launches);
+        self.ports.update.fence.standing()?;
         // What was to be destroyed may have been finished once, and some of it may still be there.
         let going = launches.begun(&plan.stack).await?.is_some_and(|before| before.going);
         let at = self.ports.update.clock.now();

@@ -48,6 +48,8 @@ async fn removed(what: &Destruction<'_>, ports: &Ports<'_>) -> Stepped {
     // Before the machines: who comes after a kill does not know their addresses any more.
     forgotten(what, ports).await?;
     let found = ports.provisioning.remove(what.stack).await?;
+    // That took minutes. Whoever has the lock by now may have made the stack anew, and its key pair.
+    ports.update.fence.standing()?;
     let own = ports.key_pairs.remove(what.stack).await?;
     let some = |count: usize, thing| (count > 0).then(|| counted(count, thing));
     let gone = [

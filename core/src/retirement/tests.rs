@@ -50,7 +50,7 @@ fn fleet(old: InstanceState, said: Evidence) -> Fleet {
         let name: StackName = name.parse().unwrap();
         let context =
             Reading::Read(ContextFacts::Mastered { masters: masters.iter().map(|address| (*address).into()).collect(), alternate: None });
-        fleet.stacks.insert(name.clone(), Stack { name, nodes: vec![node], context });
+        fleet.stacks.insert(name.clone(), Stack { name, nodes: vec![node], tags: Default::default(), context });
     };
     let named = |name: &str| name.parse::<StackName>().unwrap();
     add(OLD, node(&named(OLD), old, "10.0.0.10", Some("198.51.100.10")), &["10.0.0.10"]);

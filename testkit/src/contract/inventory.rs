@@ -66,6 +66,7 @@ pub async fn everything_is_found_once(bench: &dyn Bench) {
         let id = bench.add(stack, node, convention).await;
         let instance = seen(bench, &id).await.unwrap_or_else(|| panic!("{stack} by {convention:?} is not found"));
         assert_eq!((instance.stack.as_str(), instance.node_tag.as_deref()), (stack, node), "{convention:?}");
+        assert_eq!(instance.tags.get("Node").map(String::as_str), node, "{convention:?}");
         assert_eq!(instance.state, InstanceState::Running, "{stack}");
         addresses.insert(instance.private.unwrap_or_else(|| panic!("{stack} has no private address")));
         ids.insert(id);

@@ -4,7 +4,7 @@ use bldr_core::{
     error::PortErrorKind,
     event::{Action, Event, LaneNames, Outcome, RunId, States},
     fleet::Timestamp,
-    ports::{Change, Journal, Record},
+    ports::{Change, Journal, Position, Record},
 };
 use futures::future::join_all;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ pub async fn suite(make: impl Fn() -> Arc<dyn Journal>) {
     every_event_comes_back_as_it_was(&*make()).await;
     runs_are_listed_oldest_first_and_kept_apart(&*make()).await;
     records_of_tasks_at_the_same_time_are_all_kept(&*make()).await;
+    who_reads_on_gets_what_is_new_and_nothing_twice(&*make()).await;
     outputs_are_kept_beside_each_other(&*make()).await;
 }
 
@@ -117,6 +118,23 @@ async fn records_of_tasks_at_the_same_time_are_all_kept(journal: &dyn Journal) {
     let mut read = journal.read(&run).await.unwrap();
     read.sort_by_key(|record| format!("{record:?}"));
     assert_eq!(read, records);
+}
+
+async fn who_reads_on_gets_what_is_new_and_nothing_twice(journal: &dyn Journal) {
+    let run = run("20261122-124301-k3f9");
+    let error = journal.read_on(&run, Position::default()).await.unwrap_err();
+    assert_eq!(error.kind, PortErrorKind::NotFound, "{error}");
+    let mut position = Position::default();
+    for batch in [0..1, 1..1, 1..12, 12..12, 12..15] {
+        let records: Vec<_> = batch.map(|n| warning(&format!("number {n} \u{e4}"))).collect();
+        for record in &records {
+            journal.append(&run, record).await.unwrap();
+        }
+        let (new, next) = journal.read_on(&run, position).await.unwrap();
+        assert_eq!(new, records);
+        position = next;
+    }
+    assert_eq!(journal.read(&run).await.unwrap().len(), 15, "whoever begins at the beginning gets all");
 }
 
 async fn outputs_are_kept_beside_each_other(journal: &dyn Journal) {

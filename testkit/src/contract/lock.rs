@@ -21,8 +21,9 @@ pub async fn suite(make: impl Fn() -> Arc<dyn Lock>) {
     of_takers_at_the_same_time_exactly_one_gets_it(&*make()).await;
     of_tasks_that_race_for_it_one_at_a_time_is_in(make()).await;
     a_lock_that_nobody_holds_is_not_broken(&*make()).await;
-    if make().acquire(&owner("ada")).await.unwrap().epoch().is_some() {
+    if make().acquire(&owner("ada")).await.unwrap().tenure().is_some() {
         every_holding_has_a_greater_number(&*make()).await;
+        one_lock_is_told_from_another(&*make(), &*make()).await;
         a_broken_lock_is_free_and_says_who_broke_it(&*make()).await;
         a_holder_whose_lock_was_broken_hears_of_it_and_takes_it_from_nobody(&*make()).await;
         of_breakers_at_the_same_time_one_has_broken_it(&*make()).await;
@@ -155,13 +156,26 @@ async fn a_lock_that_goes_with_its_process_is_not_broken(lock: &dyn Lock) {
         assert!(error.to_string().contains(part), "{part} in: {error}");
     }
     assert_eq!(holder(lock).await, Some(owner("ada")));
+    guard.affirmed().await.unwrap();
     guard.standing().unwrap();
     assert_eq!(lock.broken().await.unwrap(), None);
     guard.release().await.unwrap();
 }
 
 fn number(guard: &dyn LockGuard) -> u64 {
-    guard.epoch().expect("every holding has a number")
+    guard.tenure().expect("every holding has a number").epoch
+}
+
+async fn one_lock_is_told_from_another(lock: &dyn Lock, other: &dyn Lock) {
+    let mut seen = Vec::new();
+    for lock in [lock, lock, other, other] {
+        let guard = lock.acquire(&owner("ada")).await.unwrap();
+        seen.push(guard.tenure().unwrap());
+        guard.release().await.unwrap();
+    }
+    assert!(seen.iter().all(|tenure| !tenure.lock.is_empty() && tenure.lock.chars().all(|c| c.is_ascii_alphanumeric())), "{seen:?}");
+    assert!(seen[0].is_before(&seen[1]) && seen[2].is_before(&seen[3]), "{seen:?}");
+    assert!(!seen[1].is_before(&seen[0]) && !seen[0].is_before(&seen[3]) && !seen[2].is_before(&seen[1]), "{seen:?}");
 }
 
 async fn every_holding_has_a_greater_number(lock: &dyn Lock) {
@@ -199,7 +213,9 @@ async fn a_broken_lock_is_free_and_says_who_broke_it(lock: &dyn Lock) {
 async fn a_holder_whose_lock_was_broken_hears_of_it_and_takes_it_from_nobody(lock: &dyn Lock) {
     let lost = lock.acquire(&owner("ada")).await.unwrap();
     lost.standing().unwrap();
+    lost.affirmed().await.unwrap();
     lock.break_it(&owner("bob"), "she left").await.unwrap();
+    assert_eq!(lost.affirmed().await.unwrap_err().kind, PortErrorKind::Conflict, "whoever asks hears of it at once");
     let guard = lock.acquire(&owner("bob")).await.unwrap();
     soon("the holder hears of it", async || lost.standing().is_err()).await;
     let error = lost.standing().unwrap_err();

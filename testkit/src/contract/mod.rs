@@ -2,6 +2,7 @@
 //! against the adapters, so that neither can lie about the other.
 
 pub mod context_store;
+pub mod fence;
 pub mod host_keys;
 pub mod inventory;
 pub mod journal;

@@ -185,6 +185,10 @@ pub async fn a_node_has_one_machine_however_often_it_is_ordered(bench: &dyn Benc
         let (instance, change) = bench.provisioning().run(&order).await.unwrap();
         assert_eq!((change, instance.state), (Change::Made, InstanceState::Running));
         assert_eq!((instance.stack.as_str(), instance.node_tag), (stack.as_str(), Some(node.to_string())));
+        let name = stack.node(node).to_string();
+        for (key, value) in [("Cluster", stack.as_str()), ("Project", "harbor"), ("Environment", "run"), ("Name", &name)] {
+            assert_eq!(instance.tags.get(key).map(String::as_str), Some(value), "{key}");
+        }
         made.push((instance.private.expect("an address"), instance.id.clone()));
         for launch in ["launch-1", "launch-2"] {
             let again = bench.provisioning().run(&Order { launch: launch.into(), ..order.clone() }).await.unwrap();

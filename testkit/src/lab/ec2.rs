@@ -7,6 +7,7 @@ use super::{
     inside::{Running, entering_at},
     launch::{Launcher, launch, terminate},
 };
+use crate::disturbance::{Disturbance, counts};
 use bldr_core::fleet::Ec2Id;
 use futures::{
     FutureExt,
@@ -14,7 +15,7 @@ use futures::{
 };
 use serde_json::{Value, json};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs,
     path::{Path, PathBuf},
     process::Stdio,
@@ -168,6 +169,47 @@ impl Ec2 {
             join_all(switched).await;
         }
         Ok(reply)
+    }
+
+    /// How often each action has been called so far, by anybody; those of S3 are called `s3:METHOD:FOLDER`.
+    ///
+    /// # Errors
+    /// When moto has ended.
+    pub async fn asked(&self) -> LabResult<BTreeMap<String, usize>> {
+        let said = self.own("GET", "asked", "").await?;
+        let lines = said.lines().filter_map(|line| line.rsplit_once(' '));
+        Ok(lines.filter_map(|(action, n)| Some((action.to_owned(), n.parse().ok()?))).collect())
+    }
+
+    /// From now on something goes wrong. Its number, for [`Ec2::disturbed`].
+    ///
+    /// # Errors
+    /// When moto has ended.
+    pub async fn disturb(&self, disturbance: &Disturbance) -> LabResult<usize> {
+        let order = disturbance.order().map_err(|error| LabError::broken("a disturbance", error))?;
+        let said = self.own("POST", "disturbances", &order).await?;
+        said.trim().parse().map_err(|_| LabError::broken("a disturbance", said))
+    }
+
+    /// How often each of them happened so far, by its number.
+    ///
+    /// # Errors
+    /// When moto has ended.
+    pub async fn disturbed(&self) -> LabResult<BTreeMap<usize, usize>> {
+        Ok(counts(&self.own("GET", "disturbances", "").await?))
+    }
+
+    /// Ends all of them. How often each happened.
+    ///
+    /// # Errors
+    /// When moto has ended.
+    pub async fn undisturbed(&self) -> LabResult<BTreeMap<usize, usize>> {
+        Ok(counts(&self.own("DELETE", "disturbances", "").await?))
+    }
+
+    async fn own(&self, method: &str, path: &str, body: &str) -> LabResult<String> {
+        let reply = self.line.ask(json!({"endpoint": self.endpoint, "own": [method, path, body]})).await?;
+        reply.map(|said| text(&said)).map_err(|said| LabError::Ec2 { operation: path.into(), said })
     }
 
     /// From now on that machine does what its switch says.

@@ -4,6 +4,7 @@
 //! EC2, a login shell on a node and one on a master make of them.
 
 mod ec2;
+mod fence;
 mod host_keys;
 mod masters;
 mod minions;
@@ -19,6 +20,7 @@ use bldr_core::{
     address::HostAddress,
     error::{PortError, PortErrorKind, PortResult},
     fleet::{Ec2Id, Host, Instance, InstanceState, Timestamp},
+    name::StackName,
     ports::Clock,
 };
 use serde::{Deserialize, Serialize};
@@ -90,6 +92,8 @@ pub mod path {
     pub const QUARANTINE: &str = "/var/lib/bldr/quarantine";
     /// The version of a machine's Salt. Without it a machine that has a daemon has the version of all, and any other has none.
     pub const VERSION: &str = "/opt/saltstack/salt/version";
+    /// Under which holding of which lock it was changed last.
+    pub const TENURE: &str = "/var/lib/bldr/tenure";
     /// Backups, for root alone.
     pub const BACKUP: &str = "/var/lib/bldr/backup";
     /// A line for every highstate that was applied.
@@ -156,6 +160,9 @@ pub struct Machine {
     pub stack: String,
     /// The tag `Node`.
     pub node_tag: Option<String>,
+    /// Tags that somebody else has given it.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
     /// What it does.
     pub state: InstanceState,
     /// Its private address.
@@ -179,11 +186,26 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// Those that bldr and builder give what they make, and the others.
+    fn all_tags(&self) -> BTreeMap<String, String> {
+        let (stack, number) = (self.stack.parse::<StackName>().ok(), self.node_tag.as_ref());
+        let own = [
+            ("Cluster", Some(self.stack.clone())),
+            ("Project", stack.as_ref().map(|stack| stack.project().to_string())),
+            ("Environment", stack.as_ref().map(|stack| stack.instance_str().to_owned())),
+            ("Node", number.cloned()),
+            ("Name", number.map(|number| format!("{}--{number}", self.stack))),
+        ];
+        let own = own.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        self.tags.clone().into_iter().chain(own).collect()
+    }
+
     fn instance(&self) -> Instance {
         Instance {
             id: self.id.clone(),
             stack: self.stack.clone(),
             node_tag: self.node_tag.clone(),
+            tags: self.all_tags(),
             state: self.state,
             private: self.private.clone(),
             public: self.public.clone(),

@@ -217,6 +217,7 @@ impl Provisioning for Machines {
             minion: None,
             fault: None,
             stopped: None,
+            tags: Default::default(),
         };
         // As cloud-init prints it.
         let key = salt::made_up_ssh_key("ssh-ed25519", &machine.id.to_string(), &format!("root@{name}"))?;

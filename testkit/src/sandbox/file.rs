@@ -69,6 +69,8 @@ struct StackEntry {
     master: Option<String>,
     context: Option<PathBuf>,
     build_vars: Option<PathBuf>,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
     fault: Option<Fault>,
 }
 
@@ -121,6 +123,7 @@ impl FleetSpec {
                 master: entry.master,
                 context: optional(entry.context)?,
                 build_vars: optional(entry.build_vars)?,
+                tags: entry.tags,
                 fault: entry.fault,
             })
         };

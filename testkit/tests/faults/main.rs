@@ -8,20 +8,21 @@ mod struck;
 
 use bldr_core::{
     context::Context,
-    event::{Outcome, RunId},
-    execute::{self, Ports, Run, RunReport},
+    event::{Event, Outcome, RunId},
     fleet::{ContextFacts, InstanceState},
     name::{NodeName, StackName},
-    pace::Pacing,
-    plan::{self, Scope},
-    ports::{ContextStore, Journal, SharedAddress},
-    record::RunRecord,
-    survey::{self, AddressPolicy, Depth, Sources},
+    ports::{ContextStore, Journal, Record},
+    record::{RunRecord, RunStanding},
 };
-use bldr_testkit::{between::Interposed, machines::path, spec::FleetSpec, world::World};
+use bldr_testkit::{
+    between::{Interposed, Unshared},
+    machines::path,
+    spec::FleetSpec,
+    world::World,
+};
 use futures::future::{Either, select};
 use std::{pin::pin, time::Duration};
-use struck::{BROKEN, Fault, Struck};
+use struck::{BROKEN, Fault, Struck, share};
 
 const A: &str = "10.0.0.10";
 const B: &str = "10.0.0.20";
@@ -36,41 +37,6 @@ fn world() -> World {
     World::new(&spec).unwrap()
 }
 
-/// One whole run through these ports, from looking at the world to its end.
-async fn run(struck: &Interposed<'_, Struck<'_>>, id: &RunId) -> Result<RunReport, String> {
-    let addresses = AddressPolicy::default();
-    let sources =
-        Sources { inventory: struck, contexts: struck, minions: struck, masters: struck, sleepers: struck, addresses: &addresses, jobs: 8 };
-    let mut fleet = survey::list(&sources).await.map_err(|error| error.to_string())?;
-    let master = survey::new_master(&fleet, &NEW.parse().unwrap(), None, struck).await.map_err(|error| error.to_string())?;
-    survey::deepen(&mut fleet, &sources, Some(&master.address), |_| Depth::Nodes).await;
-    let projects = struck.world.projects.projects().await.unwrap();
-    let plan = plan::plan(&fleet, &projects, &World::request(&master, Scope::Fleet));
-    bldr_core::soundness::check(&plan, &fleet).unwrap();
-    let run = Run {
-        id: id.clone(),
-        cloud: "world".into(),
-        command: "a test".into(),
-        allow_unshared: false,
-        master,
-        pacing: Pacing::jobs(4),
-        addresses,
-    };
-    let world = struck.world;
-    let ports = Ports {
-        contexts: struck,
-        minions: struck,
-        masters: struck,
-        power: struck,
-        sleepers: struck,
-        fence: struck,
-        journal: struck,
-        operator: &world.operator,
-        clock: world.clock.as_ref(),
-    };
-    Ok(execute::execute(&plan, &fleet, &run, &ports).await)
-}
-
 /// The master that a node's context names.
 fn named(world: &World, node: &str) -> String {
     let stack = node.parse::<NodeName>().unwrap().stack().clone();
@@ -82,6 +48,21 @@ fn named(world: &World, node: &str) -> String {
     }
 }
 
+/// What is recorded of a run that was killed: that it was, all that the operator was told, and what nobody knows the end of.
+fn is_cut_short(world: &World, record: &RunRecord, records: &[Record], told: &str) {
+    // What a highstate is at is shown, and not recorded. A record is written before it is shown.
+    let mut shown = world.operator.told();
+    shown.retain(|said| !matches!(said.event, Event::StateBegun { .. }));
+    let mut left = records.iter();
+    assert!(shown.iter().all(|said| left.any(|record| record == said)), "{told}: {shown:?}\n{records:?}");
+    assert!(records.len() - shown.len() <= 1, "{told}: {} of {} records were shown", shown.len(), records.len());
+    let began = records.iter().filter(|record| matches!(record.event, Event::StepStarted { .. })).count();
+    let ended = records.iter().filter(|record| matches!(record.event, Event::StepFinished { .. } | Event::StepFailed { .. })).count();
+    assert_eq!(record.open_steps().count(), began - ended, "{told}");
+    let finished = records.iter().any(|record| matches!(record.event, Event::RunFinished { .. }));
+    assert_eq!(record.standing(None, true, record.last), if finished { RunStanding::Ended } else { RunStanding::CutShort }, "{told}");
+}
+
 /// What happened to a fleet: at this call, this. `None` where it could not, as the run made fewer calls or this was none of its kind.
 fn after(fault: Fault, at: usize) -> (bool, usize) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -90,7 +71,7 @@ fn after(fault: Fault, at: usize) -> (bool, usize) {
             (world.contexts.text(&BROKEN.parse().unwrap()).unwrap(), world.machines.file("harbor--prod--1", path::BUILD_VARS));
         let struck = Interposed { world: &world, between: Struck::new(&world, fault, at) };
         let id = RunId("run-001".into());
-        let report = match select(pin!(run(&struck, &id)), pin!(struck.between.killed())).await {
+        let report = match select(pin!(struck.remaster_all(NEW, &id, Unshared::Refused)), pin!(struck.between.killed())).await {
             Either::Left((report, _)) => Some(report),
             Either::Right(_) => None,
         };
@@ -102,6 +83,7 @@ fn after(fault: Fault, at: usize) -> (bool, usize) {
         // What was broken by hand is mended by hand, where it is broken still.
         struck.between.master(true);
         world.fence.stands();
+        share(&world, B);
         if fault == Fault::ContextBroken && Context::parse(&world.contexts.text(&BROKEN.parse().unwrap()).unwrap()).is_err() {
             world.contexts.put(&BROKEN.parse().unwrap(), &context);
         }
@@ -113,20 +95,31 @@ fn after(fault: Fault, at: usize) -> (bool, usize) {
         world.survey().await.unwrap();
         let records = world.journal.read(&id).await.unwrap_or_default();
         let record = RunRecord::of(&id, &records);
+        if let (None, Some(record)) = (&report, &record) {
+            is_cut_short(&world, record, &records, &told);
+        }
         for node in NODES {
             assert!([A, B].contains(&named(&world, node).as_str()), "{told}: the context of {node} names {}", named(&world, node));
             let is = world.allegiance(&node.parse().unwrap()).unwrap();
             let up = world.state(node) == Some(InstanceState::Running);
             assert!(!up || is.obeys.is_some(), "{told}: {node} is an orphan: {is:?}\n{report:?}");
             let stack: StackName = node.parse::<NodeName>().unwrap().stack().clone();
-            match record.as_ref().and_then(|record| record.stacks.get(&stack)?.outcome) {
-                Some(Outcome::Remastered) => {
-                    assert_eq!(is.trusts.as_deref(), Some("master-server--b--1"), "{told}: {node} is not where it is recorded to be");
-                }
-                Some(Outcome::RolledBack) => {
-                    assert_eq!(is.trusts.as_deref(), Some("master-server--a--1"), "{told}: {node} is not where it is recorded to be");
-                }
-                _ => {}
+            let recorded = record.as_ref().and_then(|record| record.stacks.get(&stack));
+            // Nothing is recorded of a machine that EC2 did not show.
+            let known = fault != Fault::HalfAFleet
+                || recorded.is_some_and(|stack| stack.steps.iter().flat_map(|step| &step.node).any(|of| of.to_string() == node));
+            let recorded = match recorded.and_then(|stack| stack.outcome).filter(|_| known) {
+                Some(Outcome::Remastered) => Some(("master-server--b--1", B)),
+                Some(Outcome::RolledBack) => Some(("master-server--a--1", A)),
+                _ => None,
+            };
+            if let Some((trusted, address)) = recorded {
+                assert_eq!(is.trusts.as_deref(), Some(trusted), "{told}: {node} is not where it is recorded to be");
+                // What was broken by hand was mended by hand.
+                assert!(
+                    named(&world, node) == address || fault == Fault::ContextBroken,
+                    "{told}: the context of {node} is not where it is recorded to be\n{report:?}"
+                );
             }
         }
         if let Some(Ok(report)) = &report {
@@ -134,7 +127,7 @@ fn after(fault: Fault, at: usize) -> (bool, usize) {
             assert!(recorded || report.unrecorded.is_some(), "{told}: it ended, and the record does not say so");
         }
         let calm = Interposed { world: &world, between: Struck::new(&world, fault, usize::MAX) };
-        let again = run(&calm, &RunId("run-002".into())).await.unwrap();
+        let again = calm.remaster_all(NEW, &RunId("run-002".into()), Unshared::Refused).await.unwrap();
         assert!(again.outcomes.values().all(|outcome| outcome.is_success()), "{told}: {:?}\n{report:?}", again.reasons);
         for node in NODES {
             assert_eq!(named(&world, node), B, "{told}: {node}");
@@ -171,16 +164,26 @@ fn whatever_happens_at_whichever_call_nobody_is_orphaned_and_the_next_run_conver
         Fault::MasterDown(5),
         Fault::MasterDown(60),
         Fault::Throttled,
+        Fault::PageRefused,
+        Fault::HalfAPage,
+        Fault::HalfAFleet,
         Fault::StoreRefuses,
         Fault::StoreDown,
+        Fault::StoreSlow(5),
+        Fault::StoreSlow(60),
+        Fault::Contested(1),
+        Fault::Contested(40),
+        Fault::WrittenAndContested,
         Fault::ContextsFull,
         Fault::JournalFull,
+        Fault::JournalTorn,
         Fault::Colleague,
         Fault::ClockForward,
         Fault::ClockBack,
         Fault::LockTaken,
         Fault::ContextBroken,
         Fault::BuildVarsBroken,
+        Fault::StaleProjects,
     ];
     let mut all = 0;
     for fault in faults {

@@ -10,21 +10,25 @@ use crate::{
     address::MasterAddress,
     error::{PortError, PortErrorKind},
     event::{Action, Outcome},
-    fleet::{Host, Node, NodeFiles, PublicKey},
+    fleet::{Evidence, Host, Node, NodeFiles, PublicKey},
     minion_config,
     name::StackName,
     old_keys,
     plan::{Step, Unproven},
     ports::Revision,
-    survey,
 };
 use std::{collections::HashMap, time::Duration};
 
 /// How a stack was before its context was rewritten.
 struct Rewritten {
     before: String,
-    written: String,
     revision: Revision,
+}
+
+/// What a node said just before anything was changed on it.
+struct Before {
+    files: NodeFiles,
+    evidence: Evidence,
 }
 
 /// One stack on its way.
@@ -35,8 +39,10 @@ pub(super) struct StackRun<'a> {
     /// A node that was started has a new address.
     hosts: HashMap<u64, Host>,
     /// What each node said just before anything was changed.
-    before: HashMap<u64, NodeFiles>,
+    before: HashMap<u64, Before>,
     rewritten: Option<Rewritten>,
+    /// The context as it is stored, once this run has written or read it: the build vars of all nodes are made from the same.
+    context: Option<String>,
     /// The nodes that were switched, or may have been.
     switched: Vec<u64>,
     /// Nodes that were started for this, by this run or by one before it; those that are to be stopped again are, however it
@@ -56,6 +62,7 @@ impl<'a> StackRun<'a> {
             hosts: nodes.iter().filter_map(|n| Some((n.name.number(), n.host()?))).collect(),
             before: HashMap::new(),
             rewritten: None,
+            context: None,
             switched: Vec::new(),
             started: nodes.iter().filter(|n| n.woken).map(|n| n.name.number()).collect(),
             confirmed: false,
@@ -119,15 +126,17 @@ impl<'a> StackRun<'a> {
         }
     }
 
-    /// Puts everything back, and asks whether the old master is obeyed again.
+    /// Puts everything back, and asks whether the old master is obeyed again. A stack is rolled back where all of it is: one whose context names
+    /// the new master still is half way.
     async fn reverted(&mut self, reason: String) -> (Outcome, String) {
         let switched = self.switched.clone();
         let mut trouble = self.each(Action::Revert, switched.iter().rev()).await;
         let stuck = !trouble.is_empty();
-        if self.rewritten.is_some() || self.old_address().is_some() {
-            trouble.extend(self.step(Step { action: Action::RestoreContext, node: None }, false).await.err().map(|trouble| trouble.reason));
-        }
+        let restores = self.rewritten.is_some() || self.old_address().is_some();
+        let restored = if restores { self.step(Step { action: Action::RestoreContext, node: None }, false).await } else { Ok(()) };
+        let unrestored = restored.err().map(|trouble| trouble.reason);
         if stuck {
+            trouble.extend(unrestored);
             let patience = self.patience().as_secs();
             return (
                 Outcome::Failed,
@@ -135,6 +144,13 @@ impl<'a> StackRun<'a> {
             );
         }
         trouble.extend(self.each(Action::ProveOld, switched.iter()).await);
+        if let Some(why) = unrestored {
+            let nodes = if switched.is_empty() { "no node was switched" } else { "its nodes are put back" };
+            let but = if trouble.is_empty() { String::new() } else { format!(", but {}", trouble.join("; ")) };
+            let problem =
+                format!("{nodes}{but}; its context could not be put back and may name {} still: {why}", self.execution.plan.address);
+            return (Outcome::Failed, format!("{reason}; {problem}; run the same again"));
+        }
         let how = if !trouble.is_empty() {
             format!("put back as it was, but {}", trouble.join("; "))
         } else if !switched.is_empty() && switched.iter().all(|number| self.old_master(*number).is_some()) {
@@ -164,7 +180,7 @@ impl<'a> StackRun<'a> {
 
     /// The master a node had before its switch, as far as it can be told: its address and its key.
     fn old_master(&self, number: u64) -> Option<(MasterAddress, PublicKey)> {
-        let files = self.before.get(&number)?;
+        let files = &self.before.get(&number)?.files;
         let (config, key) = match &files.unconfirmed {
             // A run before this one has switched it already: this is what it was before that.
             Some(kept) => (&kept.minion_config, &kept.trusted_key),
@@ -175,17 +191,16 @@ impl<'a> StackRun<'a> {
 
     /// Where the context has to point again when a run before this one has rewritten it: where an unconfirmed switch puts back to.
     fn old_address(&self) -> Option<MasterAddress> {
-        let unconfirmed = self.switched.iter().filter(|number| self.before.get(number).is_some_and(|files| files.unconfirmed.is_some()));
+        let unconfirmed = self.switched.iter().filter(|number| self.before.get(number).is_some_and(|before| before.evidence.unconfirmed));
         let mut addresses = unconfirmed.filter_map(|number| Some(self.old_master(*number)?.0));
         addresses.next().filter(|address| *address != self.execution.plan.address)
     }
 
     fn note_moved(&self, node: Option<u64>) {
-        let Some(files) = node.and_then(|number| self.before.get(&number)) else { return };
-        let evidence = survey::evidence(files);
+        let Some(Before { evidence, .. }) = node.and_then(|number| self.before.get(&number)) else { return };
         let mut moved = self.execution.moved.lock().unwrap_or_else(PoisonError::into_inner);
-        moved.minions.extend(old_keys::identity(&evidence));
-        moved.left.extend(evidence.configured.filter(|address| **address != *self.execution.plan.address.as_str()));
+        moved.minions.extend(old_keys::identity(evidence));
+        moved.left.extend(evidence.configured.clone().filter(|address| **address != *self.execution.plan.address.as_str()));
     }
 
     fn patience(&self) -> Duration {
@@ -201,7 +216,7 @@ impl<'a> StackRun<'a> {
     async fn taken(&mut self, step: Step, sleeps_again: bool) -> Stepped {
         let Some(number) = step.node else {
             return match step.action {
-                Action::RewriteContext => Ok(self.rewrite_context().await?.into()),
+                Action::RewriteContext => self.rewrite_context().await,
                 _ => Ok(self.restore_context().await?.into()),
             };
         };

@@ -1,6 +1,6 @@
 //! What does each step do? One effect through the ports, and what came of it.
 
-use super::{Rewritten, StackRun};
+use super::{Before, Rewritten, StackRun};
 use crate::execute::{
     joining::{Asked, Joining},
     telling::{Done, Stepped},
@@ -13,7 +13,7 @@ use crate::{
     fleet::{Host, Node, PublicKey, Reading},
     name::StackName,
     overtaken,
-    ports::{Change, HighstateMode, Repointing, Sleeper, SleeperState},
+    ports::{Change, Document, Expected, HighstateMode, Repointing, Sleeper, SleeperState},
     readiness, survey,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,12 +78,12 @@ impl StackRun<'_> {
             let why = why.strip_prefix(&format!("{}: ", host.node)).map_or(why.clone(), Into::into);
             PortError::new(PortErrorKind::Refused, subject(), why)
         })?;
-        self.before.insert(number, files);
+        self.before.insert(number, Before { files, evidence });
         Ok(Change::NotNeeded.into())
     }
 
     fn identity(&self, number: u64, host: &Host) -> PortResult<(String, PublicKey)> {
-        let files = self.before.get(&number);
+        let files = self.before.get(&number).map(|before| &before.files);
         let found = files.and_then(|files| Some((files.minion_id.clone()?, PublicKey::from_pem(files.minion_key.as_deref()?)?)));
         found.ok_or_else(|| PortError::new(PortErrorKind::NotFound, host.node.to_string(), "there is no minion key on it"))
     }
@@ -107,24 +107,47 @@ impl StackRun<'_> {
         self.execution.telling.highstate(host, highstate, Change::NotNeeded, "nothing was switched").await
     }
 
-    /// Writes the new master's address into the stack's context, if it is not there yet.
-    pub(super) async fn rewrite_context(&mut self) -> PortResult<Change> {
-        let Some(rewritten) = self.rewrite(&self.execution.plan.address).await? else { return Ok(Change::NotNeeded) };
-        self.rewritten = Some(rewritten);
+    /// Writes the new master's address into the stack's context, if it is not there yet. What the survey read may be hours old by now:
+    /// where somebody has written since, what they wrote is rewritten.
+    pub(super) async fn rewrite_context(&mut self) -> Stepped {
+        let execution = self.execution;
+        let (contexts, address) = (execution.ports.contexts, &execution.plan.address);
+        let Some(original) = execution.fleet.originals.take(self.stack) else {
+            return Ok(self.rewrite(contexts.load(self.stack).await?, address).await?.into());
+        };
+        if let Some(written) = self.repointed(&original.text, address)? {
+            match contexts.save(self.stack, &written, &Expected::Revision(original.revision)).await {
+                Ok(revision) => {
+                    self.rewritten = Some(Rewritten { before: original.text, revision });
+                    self.context = Some(written);
+                    return Ok(Change::Made.into());
+                }
+                Err(error) if error.kind == PortErrorKind::Conflict => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let change = self.rewrite(contexts.load(self.stack).await?, address).await?;
+        Ok(Done::from(change).saying("somebody has written it since the survey, and what they wrote is kept"))
+    }
+
+    /// Writes an address into the stack's context as it is stored, if it is not there yet.
+    async fn rewrite(&mut self, stored: Document, address: &MasterAddress) -> PortResult<Change> {
+        let Some(written) = self.repointed(&stored.text, address)? else {
+            self.context = Some(stored.text);
+            return Ok(Change::NotNeeded);
+        };
+        let revision = overtaken::save(self.execution.ports.contexts, self.stack, &written, &stored.text, stored.revision).await?;
+        self.rewritten = Some(Rewritten { before: stored.text, revision });
+        self.context = Some(written);
         Ok(Change::Made)
     }
 
-    /// Writes an address into the stack's context; `None` where it is there already.
-    async fn rewrite(&self, address: &MasterAddress) -> PortResult<Option<Rewritten>> {
-        let contexts = self.execution.ports.contexts;
-        let document = contexts.load(self.stack).await?;
+    /// A context's text with this address in it; `None` where it is there already, or has no place in it.
+    fn repointed(&self, text: &str, address: &MasterAddress) -> PortResult<Option<String>> {
         let malformed = |error| PortError::new(PortErrorKind::Malformed, self.stack.as_str(), format!("{error}"));
-        let context = Context::parse(&document.text).map_err(malformed)?;
+        let context = Context::parse(text).map_err(malformed)?;
         match context.repointed_to(address).map_err(malformed)? {
-            Rewrite::Context(rewritten) if rewritten != context => {
-                let revision = overtaken::save(contexts, self.stack, &rewritten.to_text(), &document.text, document.revision).await?;
-                Ok(Some(Rewritten { before: document.text, written: rewritten.to_text(), revision }))
-            }
+            Rewrite::Context(rewritten) if rewritten != context => Ok(Some(rewritten.to_text())),
             _ => Ok(None),
         }
     }
@@ -132,20 +155,25 @@ impl StackRun<'_> {
     /// The context as it was before this run; where a run before this one has rewritten it, with the address that it named
     /// then.
     pub(super) async fn restore_context(&mut self) -> PortResult<Change> {
-        if let Some(Rewritten { before, written, revision }) = self.rewritten.take() {
-            overtaken::save(self.execution.ports.contexts, self.stack, &before, &written, revision).await?;
+        let contexts = self.execution.ports.contexts;
+        let written = self.context.take();
+        if let Some(Rewritten { before, revision }) = self.rewritten.take() {
+            overtaken::save(contexts, self.stack, &before, &written.unwrap_or_default(), revision).await?;
             return Ok(Change::Made);
         }
         let Some(address) = self.old_address() else { return Ok(Change::NotNeeded) };
-        Ok(self.rewrite(&address).await?.map_or(Change::NotNeeded, |_| Change::Made))
+        self.rewrite(contexts.load(self.stack).await?, &address).await
     }
 
     pub(super) async fn repoint(&mut self, number: u64, host: &Host) -> Stepped {
         let execution = self.execution;
-        let document = execution.ports.contexts.load(self.stack).await?;
+        let text = match &self.context {
+            Some(text) => text,
+            None => self.context.insert(execution.ports.contexts.load(self.stack).await?.text),
+        };
         let malformed = |problem: String| PortError::new(PortErrorKind::Malformed, host.node.to_string(), problem);
-        let context = Context::parse(&document.text).map_err(|error| malformed(error.to_string()))?;
-        let old = self.before.get(&number).and_then(|files| files.build_vars.as_deref());
+        let context = Context::parse(text).map_err(|error| malformed(error.to_string()))?;
+        let old = self.before.get(&number).and_then(|before| before.files.build_vars.as_deref());
         let build_vars = BuildVars::brought_up_to_date(old, &context, &host.node).map_err(|error| malformed(error.to_string()))?;
         let to = Repointing {
             address: execution.plan.address.clone(),
@@ -161,7 +189,7 @@ impl StackRun<'_> {
             answer
         };
         let change = execution.telling.patiently(ask).await?;
-        let pending = heard.into_inner() || self.before.get(&number).is_none_or(|files| files.unconfirmed.is_some());
+        let pending = heard.into_inner() || self.before.get(&number).is_none_or(|before| before.evidence.unconfirmed);
         if change == Change::NotNeeded && !pending {
             // It was there before: nothing of it is this run's to put back.
             self.switched.retain(|switched| *switched != number);
