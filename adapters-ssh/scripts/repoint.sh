@@ -60,7 +60,7 @@ wanted="master: $address
 ."
 same_master || set -- "$@" "$config"
 same_key || set -- "$@" "$trusted"
-keep_backup "$@"
+draft_backups "$@"
 ensure_folder "${config%/*}" 0755
 ensure_folder "${trusted%/*}" 0700
 for file in "$@"; do
@@ -80,7 +80,7 @@ for file in "$@"; do
         ;;
     esac
 done
-[ $# -eq 0 ] || settle "$@"
+settle_drafted "$@"
 
 minion start
 stopped=

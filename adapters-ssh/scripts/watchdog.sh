@@ -36,7 +36,8 @@ locate() {
     trusted=$(pki_dir minion)/minion_master.pub
 }
 
-# arm SECONDS TEXT: keeps what is there now, unless something is kept already, and sets the deadline; TEXT is revert.sh's. Needs locate.
+# arm SECONDS TEXT: keeps what is there now, unless something is kept already, and sets the deadline; TEXT is revert.sh's. Needs locate;
+# marks, which come next, put the folder of both on the disk.
 arm() {
     now=$(date -u '+%s %Y%m%dT%H%M%S.%N')
     # Also that of what is replaced.
@@ -63,7 +64,6 @@ arm() {
     printf '%s\n' "$deadline" >"$switch.new/deadline"
     sync -- "$switch.new"/* "$switch.new"
     mv -T -- "$switch.new" "$switch"
-    sync -- "$state"
     watch_out "$deadline" "$seconds"
 }
 
