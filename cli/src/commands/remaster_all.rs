@@ -72,6 +72,8 @@ pub(super) async fn under_the_lock(request: &Remaster, ports: &Ports, session: &
         return Ok(code);
     }
     session.screen.note(&format!("paused before {stage}: the fleet is looked at again"));
+    // With the contexts of all that waits; they are read anew.
+    drop(prepared);
     let stops = Stops { pause_before: None, canary: None, ..request.how.stops.clone() };
     let rest = Remaster { how: How { stops, ..request.how.clone() }, ..request.clone() };
     let prepared = self::prepared(&rest, ports, session).await?;
