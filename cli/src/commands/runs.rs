@@ -141,7 +141,10 @@ pub(super) async fn read(wanted: &str, stores: &Stores) -> Result<Read, Exit> {
 
 async fn one(run: &RunId, runs: &[RunId], stores: &Stores) -> Result<Read, Exit> {
     let records = stores.journal.read(run).await?;
-    let record = RunRecord::of(run, &records).ok_or_else(|| Exit::refused(format!("run {run}: its record has no beginning")))?;
+    // What a run is about to do is recorded before it is done.
+    let cut_off =
+        || Exit::refused(format!("run {run}: its record has no beginning: it was cut off before it began anything; type it again"));
+    let record = RunRecord::of(run, &records).ok_or_else(cut_off)?;
     let holder = stores.lock.owner().await?;
     let standing = record.standing(holder.as_ref(), runs.last() == Some(run), stores.clock.now());
     Ok(Read { record, standing })
