@@ -131,7 +131,9 @@ async fn what_is_broken_in_the_middle_of_a_fleet_costs_its_own_project_and_is_ov
         let (code, told) = going.end().await;
         let (ended, reasons) = outcomes(&told);
         // Build vars that were whole when they were looked at are made anew.
-        let well = (how, step) == ("build vars are no base64", "examine") && ended[MIDDLE] == "remastered";
+        let anew = (how, step) == ("build vars are no base64", "examine") && ended[MIDDLE] == "remastered";
+        // A context that was broken once it was rewritten is not looked at again before the next run.
+        let well = anew || (step == "repoint" && !how.starts_with("build vars"));
         let expected = if well { ["remastered"; 2] } else { ["failed", "held"] };
         assert_eq!([ended[MIDDLE].as_str(), ended["middle--prod"].as_str()], expected, "{how} at {step}: {reasons:?}");
         assert_eq!(code, Some(i32::from(!well)), "{how} at {step}");
