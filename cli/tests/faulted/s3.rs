@@ -23,7 +23,7 @@ pub const S3: [Fault; 16] = [
     ("says that somebody else was there (412)", "rewrite context"),
     ("does it, and the answer is lost", "rewrite context"),
     ("answers 3 s late", "rewrite context"),
-    ("fails for good (500)", "repoint"),
+    ("fails for good (500)", "rewrite context"),
     ("keeps the lock (500)", "the end"),
 ];
 
@@ -65,12 +65,12 @@ fn ordered((how, step): Fault, stack: &str) -> (Disturbance, i32) {
         ("throttles for good (503)", _) => (writes().refused(503, "SlowDown"), 1),
         ("has others in the way twice (409)", _) => (writes().times(2).refused(409, "ConditionalRequestConflict"), 0),
         ("has others in the way for good (409)", _) => (writes().refused(409, "ConditionalRequestConflict"), 1),
-        ("says that somebody else was there (412)", _) => (writes().times(1).refused(412, "PreconditionFailed"), 1),
+        ("says that somebody else was there (412)", _) => (writes().times(1).refused(412, "PreconditionFailed"), 0),
         ("does it, and the answer is lost", _) => (writes().times(1).refused(500, "InternalError").done(), 0),
         ("answers 3 s late", _) => (writes().delayed(Duration::from_secs(3)), 0),
-        // It was read for the survey, to be rewritten, and once more before it was written.
-        ("fails for good (500)", _) => (reads().after(3).refused(500, "InternalError"), 1),
-        ("keeps the lock (500)", _) => (lock().after(1).refused(500, "InternalError"), 0),
+        // It was read for the survey, and is read once more where its bucket keeps no versions: the old one is to be kept.
+        ("fails for good (500)", _) => (reads().after(1).refused(500, "InternalError"), 1),
+        ("keeps the lock (500)", _) => (lock().after(2).refused(500, "InternalError"), 0),
         ("refuses the record (403)", _) => (records().refused(403, "AccessDenied"), 5),
         ("throttles the record twice (503)", _) => (records().times(2).refused(503, "SlowDown"), 0),
         ("writes the record, and the answer is lost", _) => (records().times(1).refused(500, "InternalError").done(), 0),
