@@ -95,6 +95,9 @@ impl Fleet {
             let build_vars = fs::read_to_string(self.home.join("build-vars").join(address(host)))?;
             let wanted = format!("{build_vars}\nmaster: {}\n{}1\n{}:4505\n", NEW.1, salt::made_up_key(NEW.0), NEW.1);
             done += usize::from(said == wanted);
+            if said != wanted {
+                eprintln!("{} is not where it should be:\n{said}instead of\n{wanted}", host.name());
+            }
         }
         Ok(done)
     }
