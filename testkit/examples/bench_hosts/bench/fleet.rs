@@ -87,10 +87,8 @@ impl Fleet {
     pub async fn done(&self) -> Outcome<usize> {
         let mut done = 0;
         for host in &self.minions {
-            let facts = format!(
-                "cat /etc/build-vars.json.b64; echo; grep '^master:' /etc/salt/minion; cat /etc/salt/pki/minion/minion_master.pub
-                grep -c state.highstate /var/log/salt/stub.log; ss -Htn state established '( dport = :4505 )' | grep -o '[0-9.]*:4505'"
-            );
+            let facts = "cat /etc/build-vars.json.b64; echo; grep '^master:' /etc/salt/minion; cat /etc/salt/pki/minion/minion_master.pub
+                grep -c state.highstate /var/log/salt/stub.log; ss -Htn state established '( dport = :4505 )' | grep -o '[0-9.]*:4505'";
             let said = host.shell(&format!("{facts} || :")).await?;
             let build_vars = fs::read_to_string(self.home.join("build-vars").join(address(host)))?;
             let wanted = format!("{build_vars}\nmaster: {}\n{}1\n{}:4505\n", NEW.1, salt::made_up_key(NEW.0), NEW.1);
