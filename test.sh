@@ -30,7 +30,7 @@ install_packages() {
     local programs=(cc:build-essential pkg-config:pkg-config git:git shellcheck:shellcheck ssh:openssh-client python3:python3)
     if [[ $lab == yes ]]; then
         programs+=(sshd:openssh-server sudo:sudo ip:iproute2 unshare:util-linux pkill:procps)
-        programs+=(systemd-nspawn:systemd-container mmdebstrap:mmdebstrap)
+        programs+=(systemd-nspawn:systemd-container mmdebstrap:mmdebstrap faketime:faketime)
         [[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || missing+=(debian-archive-keyring)
     fi
     for row in "${programs[@]}"; do

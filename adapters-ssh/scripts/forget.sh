@@ -17,6 +17,9 @@ take_input "$work/keys" "$1"
 : >"$work/removed"
 ensure_folder "$state" 0755
 ensure_folder "$quarantine" 0700
+# One at a time: what is kept is made ready in one place.
+exec 8>"$quarantine/.turn"
+flock 8
 
 # The bodies of all keys under these ids, each in a file, and then their checksums: one process for all, and not some for each.
 # Salt takes what it is told for a pattern: what is no plain id is left alone.

@@ -219,6 +219,8 @@ def answer_calls():
                 clients[service] = boto3.client(service, endpoint_url=endpoint)
             reply = getattr(clients[service], call["operation"])(**call["arguments"])
             reply.pop("ResponseMetadata", None)
+            if hasattr(reply.get("Body"), "read"):
+                reply["Body"] = reply["Body"].read().decode()
             say({"id": call["id"], "reply": reply})
         except Exception as error:  # whatever it is, the caller decides
             say({"id": call["id"], "error": str(error)})

@@ -162,7 +162,9 @@ async fn one(run: &RunId, runs: &[RunId], holder: Option<&Holding>, stores: &Sto
 }
 
 fn begun(run: &RunId, records: &[Record]) -> Result<RunRecord, Exit> {
-    RunRecord::of(run, records).ok_or_else(|| Exit::refused(format!("run {run}: its record has no beginning")))
+    RunRecord::of(run, records).ok_or_else(|| {
+        Exit::refused(format!("run {run}: its record has no beginning: it was cut off before it began anything; type it again"))
+    })
 }
 
 fn show(run: &Read, stack: Option<&StackName>, session: &Session) -> Result<Code, Exit> {

@@ -1,25 +1,26 @@
-//! A fleet of real Salt to re-master: two masters and their minions on booted hosts, EC2, and a home folder for bldr.
+//! A fleet of real Salt to re-master: two masters and their minions on booted hosts, EC2, and a home folder for bldr. Or of the stand-in
+//! for Salt, on light hosts, which are ten times as fast.
+
+mod going;
+
+pub use going::{Going, outcomes};
 
 use bldr_core::{build_vars::BuildVars, context::Context, name::StackName};
 use bldr_testkit::{
     lab::{
-        Begins, Host, InstanceSpec, Lab, REGION, Running,
+        Begins, Host, HostKind, InstanceSpec, Lab, REGION,
         salt::{KeyPair, Master, Minion, answering, until_answer, until_greets},
     },
+    salt::made_up_key,
     spec::made_up_context,
 };
 use futures::future::join_all;
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
-    process::Output,
-    time::Duration,
-};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::ChildStdout,
+    time::{Duration, Instant},
 };
 
 pub const A: &str = "master-server--a";
@@ -56,12 +57,18 @@ pub struct Fleet {
     pub home: PathBuf,
     pub hosts: BTreeMap<String, Host>,
     pub keys: BTreeMap<String, KeyPair>,
-    ids: BTreeMap<String, String>,
+    pub ids: BTreeMap<String, String>,
+    kind: HostKind,
     _folder: tempfile::TempDir,
 }
 
 /// Masters `a`, which all minions are on, and `b`, which lets nobody in who was not introduced.
 pub async fn fleet(stacks: &[Stack]) -> Fleet {
+    fleet_of(HostKind::Booted, stacks).await
+}
+
+/// The same, of hosts of this kind.
+pub async fn fleet_of(kind: HostKind, stacks: &[Stack]) -> Fleet {
     Lab::available().unwrap();
     let lab = Lab::new().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -73,8 +80,13 @@ pub async fn fleet(stacks: &[Stack]) -> Fleet {
     let name = |stack: &Stack, node: u64| format!("{}--{node}", stack.name);
     let mut names: Vec<String> = nodes.iter().map(|(stack, node)| name(stack, *node)).collect();
     names.extend([A, B].map(Into::into));
-    let made = join_all(names.iter().map(|_| KeyPair::new())).await;
-    let keys: BTreeMap<String, KeyPair> = names.into_iter().zip(made.into_iter().map(Result::unwrap)).collect();
+    let pair = async |name: &String| match kind {
+        // The stand-in computes nothing with a key.
+        HostKind::Light => KeyPair { private_pem: String::new(), public_pem: made_up_key(name) },
+        _ => KeyPair::new().await.unwrap(),
+    };
+    let made = join_all(names.iter().map(pair)).await;
+    let keys: BTreeMap<String, KeyPair> = names.into_iter().zip(made).collect();
 
     let mut specs = Vec::new();
     for (master, address) in [(A, OLD), (B, NEW)] {
@@ -82,8 +94,8 @@ pub async fn fleet(stacks: &[Stack]) -> Fleet {
         if master == A {
             salt = nodes.iter().fold(salt, |salt, (stack, node)| salt.accepts(name(stack, *node), &keys[&name(stack, *node)]));
         }
-        let mut spec = InstanceSpec::new(master).booted().files(salt.files());
-        spec.private = Some(address.parse().unwrap());
+        let mut spec = InstanceSpec::new(master).files(salt.files());
+        (spec.kind, spec.private) = (kind, Some(address.parse().unwrap()));
         specs.push(spec);
     }
     for (stack, node) in nodes {
@@ -93,8 +105,8 @@ pub async fn fleet(stacks: &[Stack]) -> Fleet {
         let vars = BuildVars::derived(&Context::parse(&text).unwrap(), &id.node(node)).encode();
         let mut minion = Minion::new(name(stack, node), &keys[&name(stack, node)], OLD).trusts(&keys[A]);
         minion.config = stack.config.into();
-        let mut spec = InstanceSpec::new(stack.name).booted().files(minion.files()).file(BUILD_VARS, vars, 0o644);
-        (spec.node, spec.begins) = (node, stack.begins);
+        let mut spec = InstanceSpec::new(stack.name).files(minion.files()).file(BUILD_VARS, vars, 0o644);
+        (spec.kind, spec.node, spec.begins) = (kind, node, stack.begins);
         specs.push(spec);
     }
     let all = lab.instances(specs).await.unwrap();
@@ -113,7 +125,7 @@ pub async fn fleet(stacks: &[Stack]) -> Fleet {
         "ssh": {"known-hosts": "known_hosts", "identities": [lab.key()], "config": "ssh_config"},
     });
     fs::write(home.join("settings.yaml"), settings.to_string()).unwrap();
-    let fleet = Fleet { lab, home, hosts, keys, ids, _folder: folder };
+    let fleet = Fleet { lab, home, hosts, keys, ids, kind, _folder: folder };
     let running = stacks.iter().filter(|stack| stack.begins == Begins::Running);
     let joined: Vec<String> = running.flat_map(|stack| (1..=stack.nodes).map(move |node| name(stack, node))).collect();
     let masters = [A, B].map(async |master| {
@@ -154,7 +166,27 @@ impl Fleet {
 
     /// Waits until nodes answer a master.
     pub async fn answer(&self, master: &str, nodes: &[impl AsRef<str>]) {
-        until_answer(self.master(master), nodes, SOON).await.unwrap();
+        if self.kind == HostKind::Booted {
+            return until_answer(self.master(master), nodes, SOON).await.unwrap();
+        }
+        let (wanted, begun) = (nodes.iter().map(|node| node.as_ref().to_owned()).collect::<BTreeSet<_>>(), Instant::now());
+        while self.answering(master, nodes).await != wanted {
+            assert!(begun.elapsed() < SOON, "{wanted:?} do not answer {master}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Those of these nodes that answer a master when it asks once.
+    pub async fn answering(&self, master: &str, nodes: &[impl AsRef<str>]) -> BTreeSet<String> {
+        if self.kind == HostKind::Booted {
+            return answering(self.master(master), nodes).await.unwrap();
+        }
+        let ids: Vec<&str> = nodes.iter().map(AsRef::as_ref).collect();
+        let asked = ["salt", "-L", &ids.join(","), "--out=json", "--static", "-t", "2", "test.ping"];
+        let said = self.master(master).exec(&asked).await.unwrap().stdout;
+        // Where it knows none of them, it says so in words.
+        let said: BTreeMap<String, bool> = serde_json::from_slice(&said).unwrap_or_default();
+        said.into_iter().filter_map(|(node, answered)| answered.then_some(node)).collect()
     }
 
     async fn env(&self) -> Vec<(String, String)> {
@@ -172,15 +204,19 @@ impl Fleet {
     pub async fn bldr_at(&self, home: &Path, args: &[&str]) -> (Option<i32>, Vec<Value>, String) {
         let all = [&["--home", home.to_str().unwrap(), "--output", "json"], args].concat();
         let output = self.lab.run_in_hub(env!("CARGO_BIN_EXE_bldr"), &all, &self.env().await).await.unwrap();
-        read(args, &output)
+        going::read(args, &output)
     }
 
     /// The program on its way: what it tells can be awaited, and it can be killed.
     pub async fn start_at(&self, home: &Path, args: &[&str]) -> Going {
+        self.start_with(home, args, &[]).await
+    }
+
+    /// The same with more in its environment.
+    pub async fn start_with(&self, home: &Path, args: &[&str], more: &[(String, String)]) -> Going {
         let all = [&["--home", home.to_str().unwrap(), "--output", "json"], args].concat();
-        let mut running = self.lab.spawn_in_hub(env!("CARGO_BIN_EXE_bldr"), &all, &self.env().await).unwrap();
-        let lines = BufReader::new(running.take_stdout().unwrap()).lines();
-        Going { running, lines, told: Vec::new() }
+        let env = [self.env().await, more.to_vec()].concat();
+        Going::new(self.lab.spawn_in_hub(env!("CARGO_BIN_EXE_bldr"), &all, &env).unwrap())
     }
 
     /// A home folder that knows of one stack only: operators with such homes do not wait for each other.
@@ -211,7 +247,7 @@ impl Fleet {
         self.answer(master, &nodes).await;
         // A master whose machine is off commands nobody.
         if self.master(other).shell("true").await.is_ok() {
-            let too = answering(self.master(other), &nodes).await.unwrap();
+            let too = self.answering(other, &nodes).await;
             assert!(too.is_empty(), "{too:?} answer {other} too");
         }
         join_all(nodes.iter().map(|node| self.assert_looks(node.as_ref(), master))).await;
@@ -245,62 +281,4 @@ impl Fleet {
         let names = self.master(master).shell("ls /etc/salt/pki/master/minions").await.unwrap();
         names.lines().map(Into::into).collect()
     }
-}
-
-/// A run that goes on.
-pub struct Going {
-    running: Running,
-    lines: Lines<BufReader<ChildStdout>>,
-    told: Vec<Value>,
-}
-
-impl Going {
-    /// Waits until a step begins.
-    pub async fn begins(&mut self, action: &str) {
-        while let Some(line) = self.lines.next_line().await.unwrap() {
-            let event: Value = serde_json::from_str(&line).unwrap();
-            let begins = event["event"] == "step_started" && event["action"] == action;
-            self.told.push(event);
-            if begins {
-                return;
-            }
-        }
-        panic!("it ended without '{action}': {:?}", self.told.last());
-    }
-
-    /// Kills it, as nobody can prevent.
-    pub async fn kill(mut self) {
-        self.running.signal("KILL").await.unwrap();
-        self.running.wait_with_output().await.unwrap();
-    }
-
-    /// Waits for its end.
-    pub async fn end(mut self) -> (Option<i32>, Vec<Value>) {
-        while let Some(line) = self.lines.next_line().await.unwrap() {
-            self.told.push(serde_json::from_str(&line).unwrap());
-        }
-        let output = self.running.wait_with_output().await.unwrap();
-        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
-        self.told.iter().filter(|event| event["event"] != "step_started").for_each(|event| eprintln!("  {event}"));
-        (output.status.code(), self.told)
-    }
-}
-
-fn read(args: &[&str], output: &Output) -> (Option<i32>, Vec<Value>, String) {
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    let values = text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect::<Vec<Value>>();
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    eprintln!("{args:?}: {:?}\n{errors}", output.status.code());
-    for event in values.iter().filter(|event| event["event"] != "step_started") {
-        eprintln!("  {event}");
-    }
-    (output.status.code(), values, errors)
-}
-
-/// How it ended for each stack, and why.
-pub fn outcomes(events: &[Value]) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
-    let last = events.last().unwrap();
-    assert_eq!(last["event"], "run_finished", "{last}");
-    let map = |name: &str| serde_json::from_value(last[name].clone()).unwrap();
-    (map("outcomes"), map("reasons"))
 }
