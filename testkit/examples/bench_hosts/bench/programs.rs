@@ -1,7 +1,8 @@
 //! What runs on the hosts, whoever sends it? bldr's own programs, for those it is measured beside to send.
 //!
-//! So all of them do the same: a minion is read, introduced to the new master, switched with all that is needed to put it back, proven
-//! from both ends, left as it is, and has its highstate; the old master forgets it. Each program is what a shell as root reads.
+//! So all of them do the same: a minion is read, introduced to the new master, read again right before it is switched with all that is
+//! needed to put it back, proven from both ends, left as it is, and has its highstate; the old master forgets it. Each program is what
+//! a shell as root reads.
 
 use super::Outcome;
 use bldr_core::fleet::PublicKey;
@@ -20,12 +21,12 @@ pub fn read(master: &str) -> Outcome<String> {
     call("read.sh", &[master], "", "bldr-end")
 }
 
-/// A minion is switched to this master, and has proven it.
+/// A minion that says the same still is switched to this master, and has proven it.
 pub fn switch(master: &str, key: &PublicKey, build_vars: &str) -> Outcome<String> {
     let size = build_vars.len().to_string();
     let arguments = [master, PATIENCE, key.pem(), &text("revert.sh")?, &size];
     let switched = call("repoint.sh", &arguments, &format!("{build_vars}\n"), "change made")?;
-    Ok(switched + &call("prove.sh", &[master, PROOF, key.pem()], "", "proven yes")?)
+    Ok(read(master)? + &switched + &call("prove.sh", &[master, PROOF, key.pem()], "", "proven yes")?)
 }
 
 /// It stays so, and has its highstate.
