@@ -18,16 +18,47 @@ use std::{
     io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use tokio::sync::oneshot;
 
 /// The journals of all runs in a folder, one file each, for this user alone.
 #[derive(Debug, Clone)]
-pub struct FileJournal(Folder);
+pub struct FileJournal {
+    folder: Folder,
+    queue: Arc<Queue>,
+}
+
+/// Records that wait to be written. Each is on the disk before whoever told of it goes on; those that come while others are being
+/// written are written together.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Mutex<Vec<Line>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Debug)]
+struct Line {
+    run: RunId,
+    text: Vec<u8>,
+    written: oneshot::Sender<PortResult<()>>,
+}
+
+/// Lines of one run.
+struct Batch {
+    run: RunId,
+    text: Vec<u8>,
+    waiting: Vec<oneshot::Sender<PortResult<()>>>,
+}
 
 impl FileJournal {
     /// The journals in this folder. It is made when the first record is appended.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self(Folder::new(folder))
+        Self { folder: Folder::new(folder), queue: Arc::default() }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Line>> {
+        self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The file of a run. A run is named by whoever reads a journal, so its name is checked before it becomes a path.
@@ -38,24 +69,45 @@ impl FileJournal {
             let problem = "it is not the name of a run (such as 20261122-124301-k3f9)";
             return Err(PortError::new(PortErrorKind::NotFound, format!("'{name}'"), problem));
         }
-        Ok(self.0.path().join(format!("{name}.jsonl")))
+        Ok(self.folder.path().join(format!("{name}.jsonl")))
     }
 
-    fn append_now(&self, run: &RunId, record: &Record) -> PortResult<()> {
+    /// All of these lines, or none of a run's.
+    fn append_now(&self, lines: Vec<Line>) {
+        let mut batches: Vec<Batch> = Vec::new();
+        for Line { run, text, written } in lines {
+            match batches.iter_mut().find(|batch| batch.run == run) {
+                Some(batch) => {
+                    batch.text.extend(text);
+                    batch.waiting.push(written);
+                }
+                None => batches.push(Batch { run, text, waiting: vec![written] }),
+            }
+        }
+        for Batch { run, text, waiting } in batches {
+            let written = self.write(&run, &text);
+            for one in waiting {
+                let said = match &written {
+                    Ok(()) => Ok(()),
+                    Err(error) => Err(again(error)),
+                };
+                // Who does not wait any more has gone.
+                let _ = one.send(said);
+            }
+        }
+    }
+
+    fn write(&self, run: &RunId, lines: &[u8]) -> PortResult<()> {
         let path = self.file(run)?;
-        let mut line = serde_json::to_vec(record).map_err(|error| {
-            PortError::new(PortErrorKind::Malformed, shown(&path), "a record cannot be written as JSON").caused_by(error)
-        })?;
-        line.push(b'\n');
-        make(self.0.path())?;
+        make(self.folder.path())?;
         let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path).map_err(failed("open", &path))?;
         file.lock().map_err(failed("lock", &path))?;
         let added = (|| {
             let end = whole_lines(&mut file)?;
             // Whatever follows the last whole line was cut off by a crash, and was never promised to anybody.
             file.set_len(end)?;
-            file.write_all(&line).and_then(|()| file.sync_data()).inspect_err(|_| _ = file.set_len(end))?;
-            if end == 0 { flush_folder(self.0.path()) } else { Ok(()) }
+            file.write_all(lines).and_then(|()| file.sync_data()).inspect_err(|_| _ = file.set_len(end))?;
+            if end == 0 { flush_folder(self.folder.path()) } else { Ok(()) }
         })();
         added.map_err(failed("write", &path))
     }
@@ -92,13 +144,16 @@ impl FileJournal {
     fn keep_now(&self, run: &RunId, node: &NodeName, output: &str) -> PortResult<String> {
         let folder = Folder::new(self.file(run)?.with_extension("output"));
         let turn = folder.turn()?;
-        let start = format!("{node}.");
-        let kept =
-            folder.names(".json")?.iter().filter(|name| name.strip_prefix(&start).is_some_and(|rest| rest.parse::<u32>().is_ok())).count();
-        let name = format!("{node}.{}.json", kept + 1);
+        let free = (1_u32..).map(|number| format!("{node}.{number}.json")).find(|name| !folder.path().join(name).exists());
+        let name = free.unwrap_or_default();
         turn.replace(&name, output.as_bytes())?;
         Ok(shown(&folder.path().join(name)))
     }
+}
+
+/// The same failure for somebody else whose record was to be written with it.
+fn again(error: &PortError) -> PortError {
+    PortError { advice: error.advice.clone(), ..PortError::new(error.kind, &error.subject, &error.problem) }
 }
 
 /// Where the last whole line ends.
@@ -121,8 +176,28 @@ fn whole_lines(file: &mut File) -> io::Result<u64> {
 #[async_trait]
 impl Journal for FileJournal {
     async fn append(&self, run: &RunId, record: &Record) -> PortResult<()> {
-        let (this, run, record) = (self.clone(), run.clone(), record.clone());
-        off_thread(move || this.append_now(&run, &record)).await
+        let unwritable = |error| {
+            let path = self.file(run).unwrap_or_default();
+            PortError::new(PortErrorKind::Malformed, shown(&path), "a record cannot be written as JSON").caused_by(error)
+        };
+        let mut text = serde_json::to_vec(record).map_err(unwritable)?;
+        text.push(b'\n');
+        let (written, mut waiting) = oneshot::channel();
+        self.waiting().push(Line { run: run.clone(), text, written });
+        let turn = self.queue.turn.clone().lock_owned().await;
+        // Somebody else may have written it, too.
+        if let Ok(written) = waiting.try_recv() {
+            return written;
+        }
+        let this = self.clone();
+        off_thread(move || {
+            let lines = std::mem::take(&mut *this.waiting());
+            this.append_now(lines);
+            drop(turn);
+            Ok(())
+        })
+        .await?;
+        waiting.await.unwrap_or_else(|_| Err(PortError::new(PortErrorKind::Refused, run.to_string(), "its record was given up")))
     }
 
     /// A position is a number of bytes.
@@ -138,6 +213,6 @@ impl Journal for FileJournal {
 
     async fn runs(&self) -> PortResult<Vec<RunId>> {
         let this = self.clone();
-        off_thread(move || Ok(this.0.names_if_any(".jsonl")?.into_iter().map(RunId).collect())).await
+        off_thread(move || Ok(this.folder.names_if_any(".jsonl")?.into_iter().map(RunId).collect())).await
     }
 }

@@ -103,28 +103,44 @@ unmark() {
 
 # keep_backup PATH...: copies for root alone of those that exist; of each name the ten newest are kept.
 keep_backup() {
+    draft_backups "$@"
+    settle_drafted
+}
+
+# draft_backups PATH...: the same, to be settled together with what comes in their place. They are named by $stamp, if there is one.
+draft_backups() {
+    drafted=
     for kept in "$@"; do
-        shift
-        [ ! -e "$kept" ] || set -- "$@" "$kept"
+        [ -e "$kept" ] || continue
+        ensure_folder "$state" 0755
+        ensure_folder "$state/backup" 0700
+        stamp=${stamp:-$(date -u +%Y%m%dT%H%M%S.%N)}
+        cat -- "$kept" >"$state/backup/.${kept##*/}.$stamp.bldr-new"
+        drafted="$drafted$state/backup/${kept##*/}.$stamp
+"
     done
-    [ $# -gt 0 ] || return 0
-    backups=$state/backup
-    ensure_folder "$state" 0755
-    ensure_folder "$backups" 0700
-    stamp=$(date -u +%Y%m%dT%H%M%S.%N)
-    for kept in "$@"; do
-        shift
-        cat -- "$kept" >"$backups/.${kept##*/}.$stamp.bldr-new"
-        set -- "$@" "$backups/${kept##*/}.$stamp"
-    done
-    settle "$@"
-    for kept in "$@"; do
+}
+
+# settle_drafted PATH...: settles the backups, and then these.
+settle_drafted() {
+    set -f
+    IFS='
+'
+    # shellcheck disable=SC2086 # a path a line
+    set -- $drafted "$@"
+    unset IFS
+    set +f
+    [ $# -eq 0 ] || settle "$@"
+    while IFS= read -r kept; do
+        [ -n "$kept" ] || continue
         set -- "${kept%".$stamp"}".[0-9]*T[0-9]*.[0-9]*
         while [ $# -gt 10 ]; do
             rm -f -- "$1"
             shift
         done
-    done
+    done <<DRAFTED
+$drafted
+DRAFTED
 }
 
 # take_input FILE BYTES: standard input, which must be this long: a connection that breaks ends it early.

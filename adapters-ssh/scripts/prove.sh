@@ -50,7 +50,7 @@ daemons() {
     for process in $named; do
         process=${process%/cmdline}
         case ${process#/proc/} in "$$" | "$PPID") continue ;; esac
-        line=$(head -c 300 "$process/cmdline" 2>/dev/null | tr '\0' ' ') || continue
+        line=$(tr '\0' ' ' 2>/dev/null <"$process/cmdline") || continue
         # shellcheck disable=SC2086 # words
         ! runs_minion $line || all="$all ${process#/proc/} "
     done

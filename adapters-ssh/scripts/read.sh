@@ -2,9 +2,10 @@
 # What does this node say of its master? Everything in one go, and nothing is changed.
 #
 # Input:  [ADDRESS], that of a master the node may be moved to.
-# Output: bldr-answer / NAME absent | NAME is BASE64 | NAME says TEXT, a line each for build-vars, minion-config, trusted-key,
+# Output: bldr-answer / NAME absent | NAME is BASE64 | NAME says TEXT | NAME raw BYTES, a line each for build-vars, minion-config, trusted-key,
 #         highstate-due, repointing, minion-id, minion-key, connected (an address a line), unconfirmed, and what an unconfirmed
-#         switch would put back: kept-config, kept-key; with ADDRESS also version, and obstacles (a sentence a line) / bldr-end
+#         switch would put back: kept-config, kept-key; with ADDRESS also version, and obstacles (a sentence a line) /
+#         bldr-raw / what is raw, one after the other / bldr-end
 # Exit:   0; anything else where something is there and cannot be read.
 # Needs:  salt-settings.sh master-link.sh
 
@@ -37,33 +38,75 @@ $(salt_settings minion 'pki_dir id master_type')
 SETTINGS
 pki=$(pki_dir minion "$pki")
 echo bldr-answer
-tell build-vars /etc/build-vars.json.b64
 # Files in minion.d are read after the main one, and win over it.
+config=/etc/salt/minion
 override=
 for file in /etc/salt/minion.d/*.conf; do
     if [ -f "$file" ] && grep -q '^master:' "$file"; then override=$file; fi
 done
-if [ -n "$override" ] && [ -e /etc/salt/minion ]; then
+if [ -n "$override" ] && [ -e "$config" ]; then
     text=$({
-        cat /etc/salt/minion
+        cat "$config"
         echo
         cat "$override"
     } | base64 -w 0)
     printf 'minion-config is %s\n' "$text"
-else
-    tell minion-config "${override:-/etc/salt/minion}"
+    config=
+elif [ -n "$override" ]; then
+    config=$override
 fi
-tell trusted-key "$pki/minion_master.pub"
-tell highstate-due /var/lib/bldr/highstate-due
-tell repointing /var/lib/bldr/repointing
+
+# read_later NAME NUMBER FILE: what is in that file is sent at the end. It is held by that file descriptor from here on: who puts another
+# one in its place does not change what is read.
+names=
+held=
+read_later() {
+    if [ -d "$3" ]; then
+        echo "bldr: $3 is a folder" >&2
+        exit 1
+    elif { eval "command exec $2<\"\$3\""; } 2>/dev/null; then
+        names="$names $1"
+        held="$held /proc/self/fd/$2"
+    elif [ -e "$3" ]; then
+        echo "bldr: $3 cannot be read" >&2
+        exit 1
+    else
+        printf '%s absent\n' "$1"
+    fi
+}
+# there NAME FILE: only whether it is there.
+there() {
+    if [ -e "$2" ]; then say "$1" yes; else say "$1" ''; fi
+}
+
+read_later build-vars 3 /etc/build-vars.json.b64
+[ -z "$config" ] || read_later minion-config 4 "$config"
+read_later trusted-key 5 "$pki/minion_master.pub"
+there highstate-due /var/lib/bldr/highstate-due
+there repointing /var/lib/bldr/repointing
+read_later minion-key 6 "$pki/minion.pub"
+there unconfirmed /var/lib/bldr/switch/deadline
+read_later kept-config 7 /var/lib/bldr/switch/minion
+read_later kept-key 8 /var/lib/bldr/switch/minion_master.pub
 say minion-id "$(minion_id "$id")"
-tell minion-key "$pki/minion.pub"
 say connected "$(peers 2>/dev/null || true)"
-tell unconfirmed /var/lib/bldr/switch/deadline
-tell kept-config /var/lib/bldr/switch/minion
-tell kept-key /var/lib/bldr/switch/minion_master.pub
 if [ -n "$toward" ]; then
     say version "$(salt_version salt-minion)"
     say obstacles "$(obstacles)"
+fi
+
+# All in one go: of each how long it is, and then the files themselves.
+if [ -n "$held" ]; then
+    # shellcheck disable=SC2086 # words
+    sizes=$(wc -c $held)
+    for name in $names; do
+        read -r size _
+        printf '%s raw %s\n' "$name" "$size"
+    done <<SIZES
+$sizes
+SIZES
+    echo bldr-raw
+    # shellcheck disable=SC2086 # words
+    cat $held
 fi
 echo bldr-end

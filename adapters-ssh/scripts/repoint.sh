@@ -3,7 +3,8 @@
 # is run in time. May be killed anywhere and run again.
 #
 # Input:  ADDRESS SECONDS KEY SCRIPT BYTES; the seconds are the watchdog's patience, KEY is the text of the new master's public key,
-#         SCRIPT that of what puts everything back. On standard input the new build vars, BYTES long; none to leave them alone.
+#         SCRIPT that of what puts everything back. On standard input the new build vars, BYTES long, and a line break; none to leave
+#         them alone.
 # Output: bldr-answer / change made | change none / bldr-end
 # Exit:   0; 65 the input came in short: nothing was changed. Else it was interrupted in between, and is completed by
 #         running it again, or put back by the watchdog.
@@ -14,16 +15,15 @@ address=$1
 patience=$2
 key=$3
 revert=$4
-# A text ends in a dot until it is used: what a shell takes from a program loses its last line breaks.
-vars=$(cat && echo .)
-[ $((${#vars} - 1)) -eq "$5" ] || cut_short
+vars=$(cat)
+[ "${#vars}" -eq "$5" ] || cut_short
 read_key <<KEY
 $key
 KEY
 wanted_body=$body
 locate
 
-# What is there already.
+# What is there already. A text ends in a dot where it is to be the same to the last line break, which a shell takes off.
 same_master() {
     [ -f "$config" ] || return 1
     wanted=$(repointed "$config" "$address" && echo .)
@@ -34,7 +34,7 @@ same_key() {
     read_key <"$trusted"
     [ "$body" = "$wanted_body" ]
 }
-same_vars() { [ "$vars" = . ] || [ "$vars" = "$(cat -- "$build_vars" 2>/dev/null && echo .)" ]; }
+same_vars() { [ -z "$vars" ] || [ "$vars." = "$(cat -- "$build_vars" 2>/dev/null && echo .)" ]; }
 answer() {
     printf 'bldr-answer\nchange %s\nbldr-end\n' "$1"
 }
@@ -60,14 +60,14 @@ wanted="master: $address
 ."
 same_master || set -- "$@" "$config"
 same_key || set -- "$@" "$trusted"
-keep_backup "$@"
+draft_backups "$@"
 ensure_folder "${config%/*}" 0755
 ensure_folder "${trusted%/*}" 0700
 for file in "$@"; do
     case $file in
     "$build_vars")
         draft_for_all "$file"
-        printf '%s' "${vars%.}" >"$draft"
+        printf '%s' "$vars" >"$draft"
         ;;
     "$config")
         draft "$file"
@@ -80,7 +80,7 @@ for file in "$@"; do
         ;;
     esac
 done
-[ $# -eq 0 ] || settle "$@"
+settle_drafted "$@"
 
 minion start
 stopped=

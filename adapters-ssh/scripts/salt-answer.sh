@@ -23,7 +23,12 @@ salt_answer() {
     wait "$call" || code=$?
     echo bldr-answer
     printf 'exit %s\n' "$code"
-    size=$(wc -c <"$answer/out")
+    {
+        read -r size _
+        read -r errors _
+    } <<SIZES
+$(wc -c "$answer/out" "$answer/err")
+SIZES
     [ "$size" -le "$most" ] || printf 'cut %s\n' "$size"
     printf 'stdout is '
     if [ "$size" -le "$most" ]; then
@@ -32,6 +37,10 @@ salt_answer() {
         head -c "$most" <"$answer/out" | base64 -w 0
     fi
     printf '\nstderr is '
-    tail -c 4096 <"$answer/err" | base64 -w 0
+    if [ "$errors" -le 4096 ]; then
+        base64 -w 0 <"$answer/err"
+    else
+        tail -c 4096 <"$answer/err" | base64 -w 0
+    fi
     printf '\nbldr-end\n'
 }

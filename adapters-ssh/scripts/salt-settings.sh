@@ -106,17 +106,6 @@ say() {
     esac
 }
 
-# tell NAME FILE: the same of what is in a file; absent where there is no file.
-tell() {
-    if [ -e "$2" ]; then
-        printf '%s is ' "$1"
-        base64 -w 0 <"$2"
-        echo
-    else
-        printf '%s absent\n' "$1"
-    fi
-}
-
 # read_key: the text of a public key on standard input; $body is then what it has in common with any other text of the same key.
 read_key() {
     body=

@@ -36,16 +36,21 @@ locate() {
     trusted=$(pki_dir minion)/minion_master.pub
 }
 
-# arm SECONDS TEXT: keeps what is there now, unless something is kept already, and sets the deadline; TEXT is revert.sh's. Needs locate.
+# arm SECONDS TEXT: keeps what is there now, unless something is kept already, and sets the deadline; TEXT is revert.sh's. Needs locate;
+# marks, which come next, put the folder of both on the disk.
 arm() {
-    deadline=$(($(date +%s) + $1))
+    now=$(date -u '+%s %Y%m%dT%H%M%S.%N')
+    # Also that of what is replaced.
+    stamp=${now#* }
+    deadline=$((${now%% *} + $1))
     if armed; then
         # Whoever is to come is told first: killed in between, they come at the new deadline to an old one, and put back.
-        watch_out "$deadline"
+        watch_out "$deadline" "$1"
         printf '%s\n' "$deadline" >"$(beside "$switch/deadline")"
         settle "$switch/deadline"
         return
     fi
+    seconds=$1
     revert=$2
     if [ -e "$switch.new" ] || [ -e "$switch" ]; then rm -rf -- "$switch.new" "$switch"; fi
     mkdir -m 0700 -- "$switch.new"
@@ -59,11 +64,10 @@ arm() {
     printf '%s\n' "$deadline" >"$switch.new/deadline"
     sync -- "$switch.new"/* "$switch.new"
     mv -T -- "$switch.new" "$switch"
-    sync -- "$state"
-    watch_out "$deadline"
+    watch_out "$deadline" "$seconds"
 }
 
-# Somebody has to come at the deadline.
+# watch_out DEADLINE SECONDS: somebody has to come at the deadline, which is so many seconds away.
 watch_out() {
     if [ -d /run/systemd/system ]; then
         cat >"$units/bldr-watchdog.service" <<UNIT
@@ -101,7 +105,8 @@ UNIT
     else
         # One that waits already reads the new deadline when it wakes.
         [ -z "$(watcher)" ] || return 0
-        setsid sh "$switch/revert.sh" watch >/dev/null 2>&1 </dev/null 9>&- &
+        # shellcheck disable=SC2016 # for the inner shell
+        setsid sh -c 'sleep "$1"; exec sh "$2" watch' watchdog "$2" "$switch/revert.sh" >/dev/null 2>&1 </dev/null 9>&- &
         printf '%s\n' "$!" >"$switch/watcher"
     fi
 }

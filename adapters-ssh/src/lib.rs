@@ -33,7 +33,9 @@ mod system_session;
 mod system_words;
 mod thrussh_connector;
 mod thrussh_session;
+mod thrussh_shell;
 mod tunnel;
+mod typed;
 mod wire;
 
 pub use error::SshError;
@@ -42,7 +44,7 @@ pub use masters::SshMasters;
 pub use minions::SshMinions;
 pub use pool::{Pool, Traffic};
 pub use route::Route;
-pub use session::{Connector, Ear, Output, Session};
+pub use session::{Connector, Ear, Output, Program, Session};
 pub use settings::{KeyCourier, PassphrasePrompt, SshSettings, Transport};
 pub use setup::SshSetup;
 pub use shell::SshShell;

@@ -4,7 +4,7 @@ use crate::{
     error::SshError,
     highstate::{self, Progress},
     parse,
-    pool::Pool,
+    pool::{Order, Pool},
     script::{self, Answer, Script},
     session::Output,
 };
@@ -66,7 +66,8 @@ impl Minions for SshMinions {
         let vars = to.build_vars.as_deref().unwrap_or_default();
         let (patience, size) = (to.patience.as_secs().max(1).to_string(), vars.len().to_string());
         let arguments = [to.address.as_str(), &patience, to.key.pem(), script::REVERT.text(), &size];
-        let answer = run(&self.pool, host, script::REPOINT, &arguments, vars.as_bytes(), limit).await;
+        let lines = if vars.is_empty() { String::new() } else { format!("{vars}\n") };
+        let answer = run(&self.pool, host, script::REPOINT, &arguments, lines.as_bytes(), limit).await;
         answer.and_then(|answer| parse::change(&answer)).map_err(|error| error.about(host.node.to_string()))
     }
 
@@ -146,8 +147,9 @@ async fn heard(
         output.hear(heard)
     };
     let fence = pool.settings().fence.as_deref();
-    let tenure = fence.and_then(Fence::tenure);
-    let status = pool.listen(host, &script.command(&route, arguments, tenure.as_ref()), stdin, limit, &mut ear).await?;
+    let under = script.under(fence.and_then(Fence::tenure).as_ref());
+    let program = script.program(&route, &under, arguments, stdin);
+    let status = pool.listen(host, &Order::Program(program), limit, &mut ear).await?;
     let answer = script.answer(&Output { status, ..output }, &route);
     if let (Err(SshError::Overtaken(by)), Some(fence)) = (&answer, fence) {
         fence.overtaken(&format!("{}: {by}", host.node));

@@ -3,7 +3,7 @@
 use crate::{
     error::SshError,
     route::{self, Route},
-    session::{Connector, Ear, Output, Session},
+    session::{Connector, Ear, Output, Program, Session},
     settings::{SshSettings, Transport},
     ssh_config::SshConfig,
     system_session::SystemConnector,
@@ -46,6 +46,14 @@ struct Inner {
     open: Arc<AtomicUsize>,
     commands: AtomicU64,
     connects: AtomicU64,
+}
+
+/// What is to be done on a node.
+pub(crate) enum Order<'a> {
+    /// A command line in the user's shell, with this on its standard input.
+    Command(&'a str, &'a [u8]),
+    /// A program, as root.
+    Program(Program<'a>),
 }
 
 /// A node's connection, if it has one. Commands to one node wait for each other here.
@@ -141,26 +149,23 @@ impl Pool {
 
     pub(crate) async fn run(&self, host: &Host, command: &str, stdin: &[u8], deadline: Duration) -> Result<Output, SshError> {
         let mut output = Output::default();
-        output.status = self.listen(host, command, stdin, deadline, &mut |heard| output.hear(heard)).await?;
+        output.status = self.listen(host, &Order::Command(command, stdin), deadline, &mut |heard| output.hear(heard)).await?;
         Ok(output)
     }
 
-    /// Runs a command line and tells what it prints as it comes.
-    pub(crate) async fn listen(
-        &self,
-        host: &Host,
-        command: &str,
-        stdin: &[u8],
-        deadline: Duration,
-        ear: &mut Ear<'_>,
-    ) -> Result<u32, SshError> {
+    /// Has something done and tells what is printed as it comes.
+    pub(crate) async fn listen(&self, host: &Host, order: &Order<'_>, deadline: Duration, ear: &mut Ear<'_>) -> Result<u32, SshError> {
         let slot = self.slot(host);
         let mut kept = slot.lock().await;
         let mut reopened = false;
         let answer = loop {
             let session = self.session(&mut kept, host).await?;
             self.inner.commands.fetch_add(1, Ordering::Relaxed);
-            match session.exec(command, stdin, deadline, ear).await {
+            let done = match order {
+                Order::Command(line, stdin) => session.exec(line, stdin, deadline, ear).await,
+                Order::Program(program) => session.run(program, deadline, ear).await,
+            };
+            match done {
                 // Nothing of the command was sent: another connection hides no failure of the command's.
                 Err(SshError::Stale) if !reopened => {
                     reopened = true;

@@ -1,6 +1,10 @@
 //! What runs on a node? The scripts, as one command line each; what they say comes back in frames.
 
-use crate::{error::SshError, route::Route, session::Output};
+use crate::{
+    error::SshError,
+    route::Route,
+    session::{Output, Program},
+};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use bldr_core::ports::Tenure;
 use std::collections::HashMap;
@@ -68,17 +72,15 @@ const TAKEN: u32 = 67;
 const OVERTAKEN: u32 = 68;
 
 impl Script {
-    /// The command line that runs it as root: standard input is left to the script, so that payload never shows among
-    /// the arguments of a process. Under this holding of the lock, where it changes something and there is one.
-    pub(crate) fn command(&self, route: &Route, arguments: &[&str], tenure: Option<&Tenure>) -> String {
-        let sudo: &[&str] = if route.is_root() { &[] } else { &["sudo", "-n"] };
-        let under = tenure.filter(|_| self.changes).map(|Tenure { lock, epoch }| {
-            let lock = shell_words::quote(lock);
-            format!("bldr_lock={lock}\nbldr_epoch={epoch}\n")
-        });
-        let text = under.unwrap_or_default() + self.text;
-        let shell = ["sh", "-c", &text, self.name];
-        shell_words::join(sudo.iter().chain(&shell).chain(arguments))
+    /// How it is run on this route.
+    pub(crate) fn program<'a>(&self, route: &Route, under: &'a str, arguments: &'a [&'a str], stdin: &'a [u8]) -> Program<'a> {
+        Program { name: self.name, under, text: self.text, arguments, stdin, sudo: !route.is_root() }
+    }
+
+    /// What is to stand in front of it under this holding of the lock, where it changes something and there is one.
+    pub(crate) fn under(&self, tenure: Option<&Tenure>) -> String {
+        let set = |Tenure { lock, epoch }: &Tenure| format!("bldr_lock={}\nbldr_epoch={epoch}\n", shell_words::quote(lock));
+        tenure.filter(|_| self.changes).map(set).unwrap_or_default()
     }
 
     /// Its text, for a node to keep and run by itself.
@@ -122,18 +124,34 @@ impl Script {
     /// A login shell may print a greeting first; what comes between the marks is ours.
     fn frames(&self, stdout: &[u8]) -> Result<Answer, SshError> {
         let garbled = |what| SshError::Garbled { script: self.name, what };
-        let text = String::from_utf8_lossy(stdout);
-        let mut lines = text.lines().skip_while(|line| *line != "bldr-answer");
-        lines.next().ok_or_else(|| garbled("it has no beginning"))?;
-        let mut frames = HashMap::new();
-        for line in lines {
-            if line == "bldr-end" {
-                return Ok(Answer { script: self.name, frames });
+        let (mut rest, mut begun) = (stdout, false);
+        let (mut frames, mut files, mut raw) = (HashMap::new(), HashMap::new(), Vec::new());
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let line = String::from_utf8_lossy(&rest[..end]);
+            rest = &rest[end + 1..];
+            match line.as_ref() {
+                line if !begun => begun = line == "bldr-answer",
+                "bldr-end" => return Ok(Answer { script: self.name, frames, files }),
+                "bldr-raw" => {
+                    for (name, size) in raw.drain(..) {
+                        let (file, more) = rest.split_at_checked(size).ok_or_else(|| garbled("a file in it is cut short"))?;
+                        files.insert(name, file.to_vec());
+                        rest = more;
+                    }
+                }
+                line => {
+                    let (name, value) = line.split_once(' ').ok_or_else(|| garbled("a line of it is no frame"))?;
+                    match value.strip_prefix("raw ") {
+                        None => drop(frames.insert(name.to_owned(), value.to_owned())),
+                        Some(size) => {
+                            let size = size.parse::<usize>().map_err(|_| garbled("the size of a file in it is no number"))?;
+                            raw.push((name.to_owned(), size));
+                        }
+                    }
+                }
             }
-            let (name, value) = line.split_once(' ').ok_or_else(|| garbled("a line of it is no frame"))?;
-            frames.insert(name.to_owned(), value.to_owned());
         }
-        Err(garbled("it has no end"))
+        Err(garbled(if begun { "it has no end" } else { "it has no beginning" }))
     }
 }
 
@@ -142,6 +160,8 @@ impl Script {
 pub(crate) struct Answer {
     script: &'static str,
     frames: HashMap<String, String>,
+    /// What was sent as it is.
+    files: HashMap<String, Vec<u8>>,
 }
 
 impl Answer {
@@ -155,8 +175,11 @@ impl Answer {
         self.word(name).ok_or_else(|| self.garbled("a part of it is missing"))
     }
 
-    /// A content that was sent as `is BASE64`, or as `says TEXT` where it is one line; `None` where it is `absent`.
+    /// A content that was sent as it is, as `is BASE64`, or as `says TEXT` where it is one line; `None` where it is `absent`.
     pub(crate) fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>, SshError> {
+        if let Some(file) = self.files.get(name) {
+            return Ok(Some(file.clone()));
+        }
         match self.required(name)? {
             "absent" => Ok(None),
             value if value.starts_with("says ") => Ok(value.strip_prefix("says ").map(|text| format!("{text}\n").into_bytes())),

@@ -39,6 +39,37 @@ impl Output {
 /// Whom a command's output is told to, as it comes; an error ends the command's connection.
 pub type Ear<'e> = dyn for<'a> FnMut(Heard<'a>) -> Result<(), SshError> + Send + 'e;
 
+/// A program of the shell, to be run as root.
+#[derive(Debug, Clone, Copy)]
+pub struct Program<'a> {
+    /// What it is called, in its own messages.
+    pub name: &'a str,
+    /// What is to stand in front of it.
+    pub under: &'a str,
+    /// The program.
+    pub text: &'a str,
+    /// Its arguments.
+    pub arguments: &'a [&'a str],
+    /// Its standard input.
+    pub stdin: &'a [u8],
+    /// Whether the user that logs in has to become root first.
+    pub sudo: bool,
+}
+
+impl Program<'_> {
+    /// The command line that runs it: standard input is left to it, so that payload never shows among the arguments of a process.
+    pub fn command(&self) -> String {
+        let text = [self.under, self.text].concat();
+        let program = ["-c", &text, self.name];
+        shell_words::join(self.shell().iter().chain(&program).chain(self.arguments))
+    }
+
+    /// What it is run by.
+    pub(crate) fn shell(&self) -> &'static [&'static str] {
+        if self.sudo { &["sudo", "-n", "sh"] } else { &["sh"] }
+    }
+}
+
 /// An authenticated connection to a node.
 #[async_trait]
 pub trait Session: Send {
@@ -49,6 +80,13 @@ pub trait Session: Send {
     /// [`SshError::Stale`] where the connection had died before, [`SshError::Lost`] where it died meanwhile: an end without
     /// an exit status is never a success. [`SshError::Deadline`] and an error of the ear end the connection too.
     async fn exec(&mut self, command: &str, stdin: &[u8], deadline: Duration, ear: &mut Ear<'_>) -> Result<u32, SshError>;
+    /// Runs a program of the shell there. Returns its exit status, as [`Session::exec`] does, and fails as it does.
+    ///
+    /// # Errors
+    /// The same.
+    async fn run(&mut self, program: &Program<'_>, deadline: Duration, ear: &mut Ear<'_>) -> Result<u32, SshError> {
+        self.exec(&program.command(), program.stdin, deadline, ear).await
+    }
     /// Whether another command may be tried on it.
     fn usable(&self) -> bool;
     /// Says goodbye. Dropping it closes the connection as well, less politely.

@@ -3,7 +3,7 @@
 use crate::{
     error::SshError,
     minions::run,
-    pool::Pool,
+    pool::{Order, Pool},
     script::{self, Answer},
     system_session::configuration,
 };
@@ -81,7 +81,7 @@ impl Shell for SshShell {
             heard(bytes);
             Ok(())
         };
-        self.pool.listen(host, command, b"", NO_END, &mut ear).await.map_err(|error| error.about(host.node.to_string()))
+        self.pool.listen(host, &Order::Command(command, b""), NO_END, &mut ear).await.map_err(|error| error.about(host.node.to_string()))
     }
 
     async fn attach(&self, host: &Host) -> PortResult<u32> {

@@ -2,11 +2,14 @@
 
 use crate::{
     error::SshError,
-    session::{Ear, Session},
+    session::{Ear, Program, Session},
+    thrussh_shell::{Ended, TypedShell},
+    typed::can_be_typed,
     wire::Cut,
 };
 use async_trait::async_trait;
 use bldr_core::ports::Heard;
+use cryptovec::CryptoVec;
 use futures::FutureExt;
 use std::time::Duration;
 use thrussh::{
@@ -16,7 +19,7 @@ use thrussh::{
 use tokio::time::timeout;
 
 /// thrussh never closes a channel, and OpenSSH takes ten a connection. One is left over for good luck.
-const COMMANDS_A_CONNECTION: u8 = 9;
+const CHANNELS_A_CONNECTION: u8 = 9;
 
 /// The most that is sent in one packet.
 const PACKET: usize = 32 << 10;
@@ -25,14 +28,33 @@ const PACKET: usize = 32 << 10;
 pub(crate) struct ThrusshSession<H: Handler> {
     handle: Handle<H>,
     cut: Cut,
-    commands: u8,
+    channels: u8,
     opening: Duration,
+    /// What programs are typed into, once there was one.
+    shell: Option<TypedShell>,
 }
 
 impl<H: Handler> ThrusshSession<H> {
     /// Wraps a handle that is logged in; `opening` bounds the opening of a channel.
     pub(crate) fn new(handle: Handle<H>, cut: Cut, opening: Duration) -> Self {
-        Self { handle, cut, commands: 0, opening }
+        Self { handle, cut, channels: 0, opening, shell: None }
+    }
+
+    /// A refused channel and a lost connection look alike here; both mean that nothing was sent.
+    async fn channel(&mut self) -> Result<Channel, SshError> {
+        self.channels += 1;
+        match timeout(self.opening, self.handle.channel_open_session()).await {
+            Ok(Ok(channel)) => Ok(channel),
+            Ok(Err(_)) | Err(_) => Err(self.end(SshError::Stale)),
+        }
+    }
+
+    /// Nothing more is tried on it after this.
+    fn end(&mut self, error: SshError) -> SshError {
+        self.channels = CHANNELS_A_CONNECTION;
+        self.shell = None;
+        self.cut.now();
+        error
     }
 }
 
@@ -46,26 +68,44 @@ impl<H: Handler> Drop for ThrusshSession<H> {
 #[async_trait]
 impl<H: Handler + 'static> Session for ThrusshSession<H> {
     async fn exec(&mut self, command: &str, stdin: &[u8], deadline: Duration, ear: &mut Ear<'_>) -> Result<u32, SshError> {
-        self.commands += 1;
-        // A refused channel and a lost connection look alike here; both mean that nothing was sent.
-        let channel = match timeout(self.opening, self.handle.channel_open_session()).await {
-            Ok(Ok(channel)) => channel,
-            Ok(Err(_)) | Err(_) => {
-                self.commands = COMMANDS_A_CONNECTION;
-                self.cut.now();
-                return Err(SshError::Stale);
-            }
-        };
+        let channel = self.channel().await?;
         let answer = timeout(deadline, run(channel, command, stdin, ear)).await.unwrap_or(Err(SshError::Deadline(deadline)));
-        if answer.is_err() {
-            self.commands = COMMANDS_A_CONNECTION;
-            self.cut.now();
+        answer.map_err(|error| self.end(error))
+    }
+
+    async fn run(&mut self, program: &Program<'_>, deadline: Duration, ear: &mut Ear<'_>) -> Result<u32, SshError> {
+        if !can_be_typed(program) {
+            return self.exec(&program.command(), program.stdin, deadline, ear).await;
         }
-        answer
+        let kept = match self.shell.take() {
+            Some(mut shell) => match shell.is_there(program, self.opening).await {
+                true => Some(shell),
+                false => return Err(self.end(SshError::Stale)),
+            },
+            None => None,
+        };
+        let channel = if kept.is_some() { None } else { Some(self.channel().await?) };
+        let running = async {
+            let mut shell = match (kept, channel) {
+                (Some(shell), _) => shell,
+                (None, Some(channel)) => TypedShell::start(channel, program).await?,
+                (None, None) => return Err(SshError::Stale),
+            };
+            let ended = shell.run(program, ear).await?;
+            Ok((shell, ended))
+        };
+        match timeout(deadline, running).await.unwrap_or(Err(SshError::Deadline(deadline))) {
+            Ok((shell, Ended::Program(status))) => {
+                self.shell = Some(shell);
+                Ok(status)
+            }
+            Ok((_, Ended::Shell(status))) => Ok(status),
+            Err(error) => Err(self.end(error)),
+        }
     }
 
     fn usable(&self) -> bool {
-        self.commands < COMMANDS_A_CONNECTION && !self.handle.is_closed()
+        (self.channels < CHANNELS_A_CONNECTION || self.shell.is_some()) && !self.handle.is_closed()
     }
 
     async fn close(mut self: Box<Self>) {
@@ -77,40 +117,102 @@ impl<H: Handler + 'static> Session for ThrusshSession<H> {
     }
 }
 
-async fn run(mut channel: Channel, command: &str, stdin: &[u8], ear: &mut Ear<'_>) -> Result<u32, SshError> {
-    let lost = |_| SshError::Lost;
-    channel.exec(true, command).await.map_err(lost)?;
-    let mut status = None;
-    let (mut sent, mut eof, mut window) = (0, false, channel.writable_packet_size());
-    loop {
-        let mut heard = None;
-        if !eof && sent == stdin.len() {
-            channel.eof().await.map_err(lost)?;
-            eof = true;
-        } else if !eof && window > 1 {
-            // Never the whole window: the library loses output while it waits for a window of zero to open.
-            let size = (window - 1).min(PACKET).min(stdin.len() - sent);
-            channel.data(&stdin[sent..sent + size]).await.map_err(lost)?;
-            (sent, window) = (sent + size, window - size);
-            heard = channel.wait().now_or_never();
-            if heard.is_none() {
-                continue;
+/// What comes from the other end of a channel.
+pub(crate) enum Said {
+    Out(CryptoVec),
+    Err(CryptoVec),
+    /// How the command ended; more of what it printed may follow.
+    Status(u32),
+    /// Nothing that concerns the command.
+    Nothing,
+}
+
+/// A command on a channel, and how much may be said to it.
+pub(crate) struct Conversation {
+    channel: Channel,
+    window: usize,
+}
+
+/// Whom everything is told that comes; an error ends it.
+pub(crate) type Listener<'l> = dyn FnMut(Said) -> Result<(), SshError> + Send + 'l;
+
+impl Conversation {
+    /// Runs a command line.
+    pub(crate) async fn begin(mut channel: Channel, command: &str) -> Result<Self, SshError> {
+        channel.exec(true, command).await.map_err(|_| SshError::Lost)?;
+        let window = channel.writable_packet_size();
+        Ok(Self { channel, window })
+    }
+
+    /// Says all of this, and listens meanwhile. Whether there is still somebody who hears it: a command that does not want to read the
+    /// rest is no failure.
+    pub(crate) async fn say(&mut self, mut bytes: &[u8], listener: &mut Listener<'_>) -> Result<bool, SshError> {
+        while !bytes.is_empty() {
+            let mut came = None;
+            if self.window > 1 {
+                // Never the whole window: the library loses output while it waits for a window of zero to open.
+                let (now, later) = bytes.split_at((self.window - 1).min(PACKET).min(bytes.len()));
+                self.channel.data(now).await.map_err(|_| SshError::Lost)?;
+                self.window -= now.len();
+                bytes = later;
+                came = self.channel.wait().now_or_never();
+                if came.is_none() {
+                    continue;
+                }
+            }
+            let message = match came {
+                Some(message) => message,
+                None => self.channel.wait().await,
+            };
+            match message {
+                None => return Ok(false),
+                Some(message) => listener(self.said(message))?,
             }
         }
-        let message = match heard {
-            Some(message) => message,
-            None => channel.wait().await,
-        };
+        Ok(true)
+    }
+
+    /// There is nothing more to say.
+    pub(crate) async fn say_no_more(&mut self) -> Result<(), SshError> {
+        self.channel.eof().await.map_err(|_| SshError::Lost)
+    }
+
+    /// What comes next; `None` where nothing will.
+    pub(crate) async fn hear(&mut self) -> Option<Said> {
+        self.channel.wait().await.map(|message| self.said(message))
+    }
+
+    fn said(&mut self, message: ChannelMsg) -> Said {
         match message {
-            None => break,
             // What the window is now, not what was added to it.
-            Some(ChannelMsg::WindowAdjusted { new_size }) => window = new_size as usize,
-            Some(ChannelMsg::Data { data }) => ear(Heard::Out(&data))?,
-            Some(ChannelMsg::ExtendedData { ext: 1, data }) => ear(Heard::Err(&data))?,
-            Some(ChannelMsg::ExitStatus { exit_status }) => status = Some(exit_status),
-            Some(ChannelMsg::ExitSignal { signal_name, .. }) => status = Some(128 + number_of(&signal_name)),
-            Some(_) => {}
+            ChannelMsg::WindowAdjusted { new_size } => self.window = new_size as usize,
+            ChannelMsg::Data { data } => return Said::Out(data),
+            ChannelMsg::ExtendedData { ext: 1, data } => return Said::Err(data),
+            ChannelMsg::ExitStatus { exit_status } => return Said::Status(exit_status),
+            ChannelMsg::ExitSignal { signal_name, .. } => return Said::Status(128 + number_of(&signal_name)),
+            _ => {}
         }
+        Said::Nothing
+    }
+}
+
+async fn run(channel: Channel, command: &str, stdin: &[u8], ear: &mut Ear<'_>) -> Result<u32, SshError> {
+    let mut conversation = Conversation::begin(channel, command).await?;
+    let mut status = None;
+    let mut listener = |said| {
+        match said {
+            Said::Out(bytes) => ear(Heard::Out(&bytes))?,
+            Said::Err(bytes) => ear(Heard::Err(&bytes))?,
+            Said::Status(said) => status = Some(said),
+            Said::Nothing => {}
+        }
+        Ok(())
+    };
+    if conversation.say(stdin, &mut listener).await? {
+        conversation.say_no_more().await?;
+    }
+    while let Some(said) = conversation.hear().await {
+        listener(said)?;
     }
     status.ok_or(SshError::Lost)
 }

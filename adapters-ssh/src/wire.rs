@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, BufReader, ReadBuf},
     net::TcpStream,
 };
 
@@ -48,6 +48,9 @@ impl Drop for CutOnDrop {
     }
 }
 
+/// Most packets are shorter than this.
+const READ_AT_ONCE: usize = 4 << 10;
+
 /// A stream, how to cut it, and the first bytes that came over it.
 pub(crate) struct Link {
     pub(crate) stream: Box<dyn Stream>,
@@ -58,6 +61,8 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new(stream: impl Stream + 'static, cut: Cut) -> Self {
         let greeting = Greeting::default();
+        // The library asks for the length of each packet by itself.
+        let stream = BufReader::with_capacity(READ_AT_ONCE, stream);
         Self { stream: Box::new(Overheard { stream, greeting: greeting.clone() }), cut, greeting }
     }
 

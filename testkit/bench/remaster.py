@@ -1,6 +1,6 @@
-"""How does a fleet come under another master by parallel-ssh? Three commands on all hosts, as its documentation shows.
+"""How does a fleet come under another master by parallel-ssh? Each program is typed into a shell on all hosts at once.
 
-    remaster.py HOME MASTER    HOME is the folder that bench_hosts has made
+    remaster.py HOME    HOME is the folder that bench_hosts has made
 
 parallel-ssh reads no known_hosts file: host keys are not checked here.
 """
@@ -13,26 +13,41 @@ from pssh.clients import ParallelSSHClient
 AT_ONCE = 64
 
 
-def main():
-    home, master = Path(sys.argv[1]), sys.argv[2]
-    hosts = (home / "addresses").read_text().split()
-    build_vars = [(home / "build-vars" / host).read_text() for host in hosts]
-    key = (home / "master.pub").read_text().strip()
-    switch = Path(__file__).with_name("switch.sh").read_text()
-    client = ParallelSSHClient(hosts, user="ubuntu", pkey=str(home / "key"), pool_size=AT_ONCE, allow_agent=False, identity_auth=False)
+class Group:
+    """Some hosts, and the connections to them."""
 
-    def everywhere(command, ending="", host_args=None):
-        output = client.run_command(command, host_args=host_args)
-        client.join(output)
+    def __init__(self, home, name):
+        self.home = home
+        self.hosts = (home / name).read_text().split()
+        key = str(home / "key")
+        self.client = ParallelSSHClient(self.hosts, user="ubuntu", pkey=key, pool_size=AT_ONCE, allow_agent=False, identity_auth=False)
+
+    def run(self, name, program=None):
+        """@ stands for the host's address."""
+        output = self.client.run_command("sudo sh")
         for of in output:
-            (home / "said" / f"{of.host}{ending}").write_text("\n".join([*of.stdout, *of.stderr]))
+            of.stdin.write((self.home / "programs" / (program or name).replace("@", of.host)).read_text() + "exit\n")
+            of.stdin.flush()
+        self.client.join(output)
+        for of in output:
+            (self.home / "said" / f"{of.host}.{name}").write_text("\n".join([*of.stdout, *of.stderr]))
         failed = [of.host for of in output if of.exit_code != 0]
         if failed:
-            sys.exit(f"'{command.split()[1]}' failed on {', '.join(failed)}")
+            sys.exit(f"'{name}' failed on {', '.join(failed)}")
 
-    everywhere("sudo cat /etc/build-vars.json.b64 /etc/salt/minion /etc/salt/pki/minion/minion_master.pub")
-    everywhere("%s", ".switch", [f"sudo sh -c '{switch}' switch {master} {of_host} '{key}'" for of_host in build_vars])
-    everywhere("sudo salt-call state.highstate --out=json --retcode-passthrough", ".highstate")
+
+def main():
+    home = Path(sys.argv[1])
+    stages = {name: Group(home, name) for name in ("ci", "prod")}
+    new = Group(home, "new")
+    for group in stages.values():
+        group.run("read")
+    new.run("accept")
+    for stage, group in stages.items():
+        group.run("switch", "switch/@")
+        new.run(f"ping-{stage}")
+        group.run("highstate")
+    Group(home, "old").run("forget")
 
 
 main()

@@ -1,18 +1,24 @@
 #!/bin/sh
-# How does one node come under another master by ssh? Three round trips: what it says of its master, the switch, the highstate.
+# How does a fleet come under another master by ssh? Each program is typed into a shell on the host, xargs starts one ssh for each.
 #
-#   remaster.sh HOME MASTER ADDRESS    HOME is the folder that bench_hosts has made; more options for ssh are in OPTIONS
+#   remaster.sh HOME AT_ONCE    HOME is the folder that bench_hosts has made; more options for ssh are in OPTIONS
 set -eu
 home=$1
-master=$2
-address=$3
+at_once=$2
+export home
+connect="ssh -F /dev/null -i $home/key -o UserKnownHostsFile=$home/known_hosts -o StrictHostKeyChecking=yes -o BatchMode=yes -o LogLevel=ERROR \
+-o ConnectTimeout=60 ${OPTIONS:-} -l ubuntu"
 
-on() {
-    # shellcheck disable=SC2086 # words
-    ssh -F /dev/null -i "$home/key" -o UserKnownHostsFile="$home/known_hosts" -o StrictHostKeyChecking=yes -o BatchMode=yes -o LogLevel=ERROR \
-        -o ConnectTimeout=60 ${OPTIONS:-} "ubuntu@$address" "$1" </dev/null
+# everywhere GROUP NAME PROGRAM: has that program run on all hosts of a group; @ stands for the host's address.
+everywhere() {
+    xargs -P "$at_once" -I@ sh -c "$connect @ 'sudo sh' <'$home/programs/$3' >'$home/said/@.$2'" <"$home/$1"
 }
 
-on 'sudo cat /etc/build-vars.json.b64 /etc/salt/minion /etc/salt/pki/minion/minion_master.pub' >"$home/said/$address"
-on "sudo sh -c '$(cat "$(dirname "$0")/switch.sh")' switch $master $(cat "$home/build-vars/$address") '$(cat "$home/master.pub")'"
-on 'sudo salt-call state.highstate --out=json --retcode-passthrough' >"$home/said/$address.highstate"
+for stage in ci prod; do everywhere "$stage" read read; done
+everywhere new accept accept
+for stage in ci prod; do
+    everywhere "$stage" switch switch/@
+    everywhere new "ping-$stage" "ping-$stage"
+    everywhere "$stage" highstate highstate
+done
+everywhere old forget forget

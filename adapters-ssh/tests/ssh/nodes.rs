@@ -389,3 +389,15 @@ async fn files_that_cannot_be_read_are_an_error_and_not_absent() {
     fs::write(node.server.inside(BUILD_VARS), b"\xff\xfe").unwrap();
     assert_eq!(node.minions.read(&host(1)).await.unwrap_err().kind, PortErrorKind::Malformed);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_are_typed_into_one_shell_however_many_they_are() {
+    for user in ["root", "deploy"] {
+        let node = Node::new(Transport::Thrussh, user);
+        node.pointed_elsewhere().await;
+        for _ in 0..60 {
+            assert!(node.minions.read(&host(1)).await.unwrap().minion_config.is_some());
+        }
+        assert_eq!((node.pool.traffic().commands, node.pool.traffic().connects), (60, 1), "{user}");
+    }
+}

@@ -57,14 +57,13 @@ impl Contender {
                 let words = [&bldr.display().to_string(), "--home", &home, "--yes", "master.remaster_all", NEW.0, &jobs];
                 (words.map(Into::into).to_vec(), Vec::new())
             }
-            Self::ParallelSsh => (vec![tool("python3"), script("remaster.py"), home, NEW.1.to_string()], Vec::new()),
+            Self::ParallelSsh => (vec![tool("python3"), script("remaster.py"), home], Vec::new()),
             Self::Ssh(_, options) => {
-                let line = format!("xargs -P {AT_ONCE} -I@ sh {} {home} {} @ <{home}/addresses", script("remaster.sh"), NEW.1);
                 let options = options.join(" ").replace("$HOME_OF_BENCH", &home);
-                (vec!["sh".into(), "-c".into(), line], vec![("OPTIONS".into(), options)])
+                (vec!["sh".into(), script("remaster.sh"), home, AT_ONCE.to_string()], vec![("OPTIONS".into(), options)])
             }
             Self::Ansible(_, playbook, curve25519) => {
-                let facts = format!("home={home} master={}", NEW.1);
+                let facts = format!("home={home}");
                 let words = [&tool("ansible-playbook"), "-i", &format!("{home}/inventory"), "-e", &facts, &script(playbook)];
                 let known = format!("-F /dev/null -o UserKnownHostsFile={home}/known_hosts {}", if curve25519 { CURVE25519 } else { "" });
                 let env = [

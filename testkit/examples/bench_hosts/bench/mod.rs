@@ -2,6 +2,7 @@
 
 mod contenders;
 pub mod fleet;
+mod programs;
 
 use contenders::{ALL, AT_ONCE, Contender, scripts};
 use fleet::{Fleet, NEW};
