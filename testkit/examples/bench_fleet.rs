@@ -267,7 +267,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     println!("| memory for what was surveyed and planned, contexts of {CONTEXT} bytes included | {known} MiB |");
     let most = memory("VmHWM:")?;
-    println!("| the most memory beyond that of the simulated fleet as it was made; with it | {} MiB; {most} MiB |", most.saturating_sub(made));
+    println!(
+        "| the most memory beyond that of the simulated fleet as it was made; with it | {} MiB; {most} MiB |",
+        most.saturating_sub(made)
+    );
     println!(
         "| calls a minion; of them to the contexts | {:.1}; {:.1} |",
         ports.between.calls.load(Ordering::Relaxed) as f64 / minions as f64,

@@ -134,9 +134,9 @@ fn address(host: &Host) -> String {
 }
 
 fn master((name, private): (&str, Ipv4Addr)) -> InstanceSpec {
-    InstanceSpec { private: Some(private), ..InstanceSpec::new(name) }
-        .file("/etc/salt/master", "interface: 0.0.0.0\n", 0o644)
-        .file("/etc/salt/pki/master/master.pub", salt::made_up_key(name), 0o644)
+    let (settings, key) = ("interface: 0.0.0.0\n", salt::made_up_key(name));
+    let host = InstanceSpec { private: Some(private), ..InstanceSpec::new(name) };
+    host.file("/etc/salt/master", settings, 0o644).file("/etc/salt/pki/master/master.pub", key, 0o644)
 }
 
 fn minion(name: &StackName, context: &str) -> Outcome<InstanceSpec> {
