@@ -12,10 +12,10 @@ use bldr_core::{
     event::{Event, Outcome, RunId},
     execute::{self, Ports, Run},
     fleet::Host,
-    name::{ProjectName, StackName},
+    name::{NodeName, ProjectName, StackName},
     pace::Pacing,
     plan::{self, Scope},
-    ports::{Clock, ContextStore, Operator, Record, SharedAddress},
+    ports::{Clock, ContextStore, Journal, Operator, Position, Record, SharedAddress},
     soundness,
     survey::{self, AddressPolicy, Depth, Sources},
 };
@@ -29,9 +29,11 @@ use futures::executor::block_on;
 use std::{
     collections::{BTreeMap, hash_map::DefaultHasher},
     error::Error,
+    fs::File,
     future::{pending, poll_fn},
     hash::{Hash, Hasher},
     hint::black_box,
+    io::Write,
     pin::pin,
     sync::{
         Mutex, PoisonError,
@@ -132,6 +134,31 @@ impl Between for Slow<'_> {
     }
 }
 
+/// A record that goes to a file, as a fleet's does, and fills no memory.
+struct Recorded<'a> {
+    ports: &'a Interposed<'a, Slow<'a>>,
+    file: File,
+}
+
+#[async_trait::async_trait]
+impl Journal for Recorded<'_> {
+    async fn append(&self, _run: &RunId, record: &Record) -> PortResult<()> {
+        let trouble = |error| PortError::new(PortErrorKind::Refused, "the record", "it cannot be written").caused_by(error);
+        let mut line = serde_json::to_vec(record).map_err(|error| trouble(error.into()))?;
+        line.push(b'\n');
+        self.ports.between.through(Call::Journal, async { (&self.file).write_all(&line).map_err(trouble) }).await
+    }
+    async fn read_on(&self, run: &RunId, from: Position) -> PortResult<(Vec<Record>, Position)> {
+        self.ports.read_on(run, from).await
+    }
+    async fn runs(&self) -> PortResult<Vec<RunId>> {
+        Journal::runs(self.ports).await
+    }
+    async fn keep_output(&self, run: &RunId, node: &NodeName, output: &str) -> PortResult<String> {
+        self.ports.keep_output(run, node, output).await
+    }
+}
+
 /// Somebody who counts what they are told, as a screen does.
 #[derive(Default)]
 struct Counting {
@@ -199,6 +226,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let clock = VirtualClock::default();
     let slow = Slow { clock: &clock, calls: AtomicUsize::new(0), stored: AtomicUsize::new(0), simulated: Meter::default() };
     let ports = Interposed { world: &world, between: slow };
+    let journal = Recorded { ports: &ports, file: tempfile::tempfile()? };
     let operator = Counting::default();
     let addresses = AddressPolicy::default();
     let work = async {
@@ -236,7 +264,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             power: &ports,
             sleepers: &ports,
             fence: &ports,
-            journal: &ports,
+            journal: &journal,
             operator: &operator,
             clock: &clock,
         };
