@@ -24,6 +24,10 @@ beside() {
 # settle PATH...: the complete new files take the places of these, and all of them are on the disk.
 settle() {
     flush_new "$@"
+    put_new "$@"
+}
+
+put_new() {
     for settled in "$@"; do
         mv -f -T -- "${settled%/*}/.${settled##*/}.bldr-new" "$settled"
     done
@@ -123,14 +127,18 @@ draft_backups() {
 
 # settle_drafted PATH...: settles the backups, and then these.
 settle_drafted() {
+    [ $# -gt 0 ] || [ -n "$drafted" ] || return 0
     set -f
     IFS='
 '
     # shellcheck disable=SC2086 # a path a line
-    set -- $drafted "$@"
+    {
+        flush_new $drafted "$@"
+        [ -z "$drafted" ] || put_new $drafted
+    }
     unset IFS
     set +f
-    [ $# -eq 0 ] || settle "$@"
+    [ $# -eq 0 ] || put_new "$@"
     while IFS= read -r kept; do
         [ -n "$kept" ] || continue
         set -- "${kept%".$stamp"}".[0-9]*T[0-9]*.[0-9]*

@@ -56,8 +56,8 @@ elif [ -n "$override" ]; then
     config=$override
 fi
 
-# read_later NAME NUMBER FILE: what is in that file is sent at the end. It is held by that file descriptor from here on: who puts another
-# one in its place does not change what is read.
+# read_later NAME NUMBER FILE: what is in that file is sent at the end. It is held by that file descriptor from here on: who renames
+# another one into its place does not change what is read.
 names=
 held=
 read_later() {

@@ -44,7 +44,7 @@ pub use masters::SshMasters;
 pub use minions::SshMinions;
 pub use pool::{Pool, Traffic};
 pub use route::Route;
-pub use session::{Connector, Ear, Output, Program, Session};
+pub use session::{Connector, Ear, Output, Program, Root, Session};
 pub use settings::{KeyCourier, PassphrasePrompt, SshSettings, Transport};
 pub use setup::SshSetup;
 pub use shell::SshShell;

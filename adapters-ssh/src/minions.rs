@@ -1,4 +1,4 @@
-//! How are minions read, repointed and brought up to date over SSH? One script a question, each one command.
+//! How are minions read, repointed and brought up to date over SSH? One script a question.
 
 use crate::{
     error::SshError,

@@ -1,9 +1,9 @@
-//! What runs on a node? The scripts, as one command line each; what they say comes back in frames.
+//! What runs on a node? The scripts, a program each; what they say comes back in frames.
 
 use crate::{
     error::SshError,
     route::Route,
-    session::{Output, Program},
+    session::{Output, Program, Root},
 };
 use base64::prelude::{BASE64_STANDARD, Engine};
 use bldr_core::ports::Tenure;
@@ -74,7 +74,8 @@ const OVERTAKEN: u32 = 68;
 impl Script {
     /// How it is run on this route.
     pub(crate) fn program<'a>(&self, route: &Route, under: &'a str, arguments: &'a [&'a str], stdin: &'a [u8]) -> Program<'a> {
-        Program { name: self.name, under, text: self.text, arguments, stdin, sudo: !route.is_root() }
+        let root = if route.is_root() { Root::Already } else { Root::BySudo };
+        Program { name: self.name, under, text: self.text, arguments, stdin, root }
     }
 
     /// What is to stand in front of it under this holding of the lock, where it changes something and there is one.
@@ -137,6 +138,9 @@ impl Script {
                         let (file, more) = rest.split_at_checked(size).ok_or_else(|| garbled("a file in it is cut short"))?;
                         files.insert(name, file.to_vec());
                         rest = more;
+                    }
+                    if !rest.starts_with(b"bldr-end\n") {
+                        return Err(garbled("a file in it was written to while it was sent"));
                     }
                 }
                 line => {

@@ -52,8 +52,17 @@ pub struct Program<'a> {
     pub arguments: &'a [&'a str],
     /// Its standard input.
     pub stdin: &'a [u8],
-    /// Whether the user that logs in has to become root first.
-    pub sudo: bool,
+    /// How it is root's.
+    pub root: Root,
+}
+
+/// How a program comes to be run as root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Root {
+    /// It is root who logs in.
+    Already,
+    /// The user that logs in may become root by `sudo`, without a password.
+    BySudo,
 }
 
 impl Program<'_> {
@@ -66,7 +75,10 @@ impl Program<'_> {
 
     /// What it is run by.
     pub(crate) fn shell(&self) -> &'static [&'static str] {
-        if self.sudo { &["sudo", "-n", "sh"] } else { &["sh"] }
+        match self.root {
+            Root::Already => &["sh"],
+            Root::BySudo => &["sudo", "-n", "sh"],
+        }
     }
 }
 
@@ -80,10 +92,12 @@ pub trait Session: Send {
     /// [`SshError::Stale`] where the connection had died before, [`SshError::Lost`] where it died meanwhile: an end without
     /// an exit status is never a success. [`SshError::Deadline`] and an error of the ear end the connection too.
     async fn exec(&mut self, command: &str, stdin: &[u8], deadline: Duration, ear: &mut Ear<'_>) -> Result<u32, SshError>;
-    /// Runs a program of the shell there. Returns its exit status, as [`Session::exec`] does, and fails as it does.
+    /// Runs a program of the shell there. Returns its exit status, as [`Session::exec`] does. All programs of a session are root's in
+    /// the same way.
     ///
     /// # Errors
-    /// The same.
+    /// As [`Session::exec`]; where the connection died in the few seconds since the last program, [`SshError::Lost`] may stand for
+    /// [`SshError::Stale`].
     async fn run(&mut self, program: &Program<'_>, deadline: Duration, ear: &mut Ear<'_>) -> Result<u32, SshError> {
         self.exec(&program.command(), program.stdin, deadline, ear).await
     }

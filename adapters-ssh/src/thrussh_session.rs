@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bldr_core::ports::Heard;
 use cryptovec::CryptoVec;
 use futures::FutureExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thrussh::{
     ChannelMsg, Sig,
     client::{Channel, Handle, Handler},
@@ -20,6 +20,10 @@ use tokio::time::timeout;
 
 /// thrussh never closes a channel, and OpenSSH takes ten a connection. One is left over for good luck.
 const CHANNELS_A_CONNECTION: u8 = 9;
+
+/// A connection that is older is left for a new one: after an hour the library changes keys, and it counts what may be said on a channel
+/// with a number that overflows in the long run.
+const LIFE: Duration = Duration::from_secs(30 * 60);
 
 /// The most that is sent in one packet.
 const PACKET: usize = 32 << 10;
@@ -30,6 +34,7 @@ pub(crate) struct ThrusshSession<H: Handler> {
     cut: Cut,
     channels: u8,
     opening: Duration,
+    opened: Instant,
     /// What programs are typed into, once there was one.
     shell: Option<TypedShell>,
 }
@@ -37,7 +42,7 @@ pub(crate) struct ThrusshSession<H: Handler> {
 impl<H: Handler> ThrusshSession<H> {
     /// Wraps a handle that is logged in; `opening` bounds the opening of a channel.
     pub(crate) fn new(handle: Handle<H>, cut: Cut, opening: Duration) -> Self {
-        Self { handle, cut, channels: 0, opening, shell: None }
+        Self { handle, cut, channels: 0, opening, opened: Instant::now(), shell: None }
     }
 
     /// A refused channel and a lost connection look alike here; both mean that nothing was sent.
@@ -78,7 +83,7 @@ impl<H: Handler + 'static> Session for ThrusshSession<H> {
             return self.exec(&program.command(), program.stdin, deadline, ear).await;
         }
         let kept = match self.shell.take() {
-            Some(mut shell) => match shell.is_there(program, self.opening).await {
+            Some(mut shell) => match shell.is_there(self.opening).await {
                 true => Some(shell),
                 false => return Err(self.end(SshError::Stale)),
             },
@@ -105,7 +110,8 @@ impl<H: Handler + 'static> Session for ThrusshSession<H> {
     }
 
     fn usable(&self) -> bool {
-        (self.channels < CHANNELS_A_CONNECTION || self.shell.is_some()) && !self.handle.is_closed()
+        let room = self.channels < CHANNELS_A_CONNECTION || self.shell.is_some();
+        room && self.opened.elapsed() < LIFE && !self.handle.is_closed()
     }
 
     async fn close(mut self: Box<Self>) {

@@ -7,6 +7,7 @@ use crate::{
     typed::{Ending, Mark},
 };
 use bldr_core::ports::Heard;
+use futures::FutureExt;
 use std::time::{Duration, Instant};
 use thrussh::client::Channel;
 use tokio::time::timeout;
@@ -16,12 +17,12 @@ pub(crate) struct TypedShell {
     conversation: Conversation,
     secret: String,
     typed: u64,
-    sudo: bool,
     /// When it was last heard.
     heard: Instant,
 }
 
-/// Who was heard so lately is taken to be there still: a connection that dies within that time is an error of the command that finds out.
+/// Who was heard so lately is not asked whether they are there: a connection that dies within that time is an error of the command that finds
+/// out.
 const LATELY: Duration = Duration::from_secs(5);
 
 /// How a program ended.
@@ -39,22 +40,26 @@ impl TypedShell {
     /// [`SshError::Lost`].
     pub(crate) async fn start(channel: Channel, program: &Program<'_>) -> Result<Self, SshError> {
         let conversation = Conversation::begin(channel, &program.shell().join(" ")).await?;
-        Ok(Self { conversation, secret: Mark::secret()?, typed: 0, sudo: program.sudo, heard: Instant::now() })
+        Ok(Self { conversation, secret: Mark::secret()?, typed: 0, heard: Instant::now() })
     }
 
-    /// Whether it runs programs as this one is to be run, and answers within that time. Asked before a program is sent: what was sent
-    /// may have been done.
-    pub(crate) async fn is_there(&mut self, program: &Program<'_>, within: Duration) -> bool {
+    /// Whether it is there, and answers within that time. Asked before a program is sent: what was sent may have been done.
+    pub(crate) async fn is_there(&mut self, within: Duration) -> bool {
+        // Its end may have come already.
+        while let Some(said) = self.conversation.hear().now_or_never() {
+            if matches!(said, None | Some(Said::Status(_))) {
+                return false;
+            }
+        }
         if self.heard.elapsed() < LATELY {
-            return self.sudo == program.sudo;
+            return true;
         }
         let mark = self.mark();
         let mut nobody = |_: Heard<'_>| Ok(());
         let mut listening = Listening::new(&mark, &mut nobody);
         let question = mark.question();
         let asking = self.say(&question, &mut listening, |listening| listening.out.status.is_some());
-        let answered = matches!(timeout(within, asking).await, Ok(Ok(()))) && listening.out.status.is_some();
-        answered && self.sudo == program.sudo
+        matches!(timeout(within, asking).await, Ok(Ok(()))) && listening.out.status.is_some()
     }
 
     /// Runs a program.

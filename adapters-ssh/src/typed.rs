@@ -1,4 +1,4 @@
-//! What is typed into a shell that stays, and where does the answer to it end? One login shell and one sudo a node, however many programs.
+//! How is a shell that stays told a program? So that it can be heard where its answer ends: one login shell and one sudo a node, however many programs.
 //!
 //! A shell that reads its program from standard input takes one after the other: each in a shell below it, with its own arguments, its own
 //! standard input, its own traps, and its own end. It says on both of its outputs that a program has ended, in words that nobody else
@@ -49,9 +49,12 @@ impl Mark {
     }
 }
 
-/// Whether a program can be typed: lines of text can, bytes cannot.
+/// The longest input that is typed. Some shells read what is typed byte by byte.
+const INPUT: usize = 1 << 20;
+
+/// Whether a program can be typed: lines of text can, bytes cannot, nor can whole books.
 pub(crate) fn can_be_typed(program: &Program<'_>) -> bool {
-    let whole_lines = program.stdin.is_empty() || program.stdin.ends_with(b"\n");
+    let whole_lines = program.stdin.is_empty() || (program.stdin.ends_with(b"\n") && program.stdin.len() <= INPUT);
     whole_lines && !program.stdin.contains(&0) && !program.arguments.iter().any(|argument| argument.contains('\0'))
 }
 
@@ -63,24 +66,24 @@ pub(crate) struct Ending {
     pub(crate) status: Option<u32>,
 }
 
-/// ` 255\n`, and some room.
-const AFTER: usize = 8;
-
 impl Ending {
     pub(crate) fn new(mark: &Mark) -> Self {
         Self { mark: mark.0.clone().into_bytes(), held: Vec::new(), status: None }
     }
 
-    /// What of these bytes and those before is the program's own, as far as that can be told by now.
+    /// What of these bytes and those before is the program's own, as far as that can be told by now. What comes after its end is not:
+    /// whatever the login left running may speak at any time.
     pub(crate) fn hear(&mut self, bytes: &[u8]) -> Vec<u8> {
+        if self.status.is_some() {
+            return Vec::new();
+        }
         self.held.extend_from_slice(bytes);
-        // It comes last: further back there is none.
-        let from = self.held.len().saturating_sub(self.mark.len() + AFTER);
-        let own = match self.held[from..].windows(self.mark.len()).position(|window| window == self.mark) {
+        let own = match self.held.windows(self.mark.len()).position(|window| window == self.mark) {
             Some(at) => {
-                let said = &self.held[from + at + self.mark.len()..];
-                self.status = said.strip_suffix(b"\n").and_then(|said| std::str::from_utf8(said).ok()?.trim().parse().ok());
-                from + at
+                let said = &self.held[at + self.mark.len()..];
+                let line = said.iter().position(|byte| *byte == b'\n').map(|end| &said[..end]);
+                self.status = line.and_then(|line| std::str::from_utf8(line).ok()?.trim().parse().ok());
+                at
             }
             None => self.held.len() - self.begun(),
         };
@@ -102,13 +105,14 @@ impl Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::Root;
     use std::{
         io::Write,
         process::{Command, Stdio},
     };
 
     fn program<'a>(text: &'a str, arguments: &'a [&'a str], stdin: &'a [u8]) -> Program<'a> {
-        Program { name: "test.sh", under: "", text, arguments, stdin, sudo: false }
+        Program { name: "test.sh", under: "", text, arguments, stdin, root: Root::Already }
     }
 
     /// What `shell` makes of several programs typed into it: of each its output and its status.
@@ -161,8 +165,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_after_the_end_is_not_the_programs() {
+        let mark = Mark::of("secret", 1);
+        for pieces in [
+            &["own bldr-secret-1 7\nlate\n"][..],
+            &["own ", "bldr-sec", "ret-1", " 7", "\n", "l", "ate"],
+            &["own bldr-secret-1 7\n", "bldr-x"],
+        ] {
+            let mut ending = Ending::new(&mark);
+            let own: Vec<u8> = pieces.iter().flat_map(|piece| ending.hear(piece.as_bytes())).collect();
+            assert_eq!((own.as_slice(), ending.status), (&b"own "[..], Some(7)), "{pieces:?}");
+        }
+    }
+
+    #[test]
     fn bytes_are_not_typed() {
         assert!(can_be_typed(&program("", &["a"], b"a\nb\n")) && can_be_typed(&program("", &[], b"")));
+        assert!(!can_be_typed(&program("", &[], &[b'\n'; INPUT + 1])));
         assert!(!can_be_typed(&program("", &[], b"no line")) && !can_be_typed(&program("", &[], b"\0\n")));
     }
 }

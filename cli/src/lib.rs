@@ -78,8 +78,8 @@ fn carried_out(given: &Given, typed: String, screen: &mut Screen) -> Result<Code
         }
     }
     let mut session = Session { screen: screen.clone(), terminal, place: Place::new(home, settings), typed };
-    // One thread is enough for what mostly waits, and nobody has to wake another one for each packet. What blocks has threads of its own.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    // One for what runs in the background: a terminal that takes no more output must not keep the lock's heart from beating.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| Exit::new(Code::Blind, format!("this machine gives no threads to work with: {error}")))?;
     let ended = runtime.block_on(commands::run(request, &mut session));
     // What still runs in the background holds nothing that matters, and nobody waits for it.

@@ -26,7 +26,10 @@ pub struct Node {
 
 impl Node {
     pub fn new(transport: Transport, user: &str) -> Self {
-        let server = Server::start();
+        Self::of(Server::start(), transport, user)
+    }
+
+    fn of(server: Server, transport: Transport, user: &str) -> Self {
         let pki = server.inside("/etc/salt/pki/minion");
         fs::create_dir_all(&pki).unwrap();
         fs::write(pki.join("minion.pub"), KEY.replace("bmV3", "bWlu")).unwrap();
@@ -388,6 +391,37 @@ async fn files_that_cannot_be_read_are_an_error_and_not_absent() {
     fs::remove_dir(node.server.inside(BUILD_VARS)).unwrap();
     fs::write(node.server.inside(BUILD_VARS), b"\xff\xfe").unwrap();
     assert_eq!(node.minions.read(&host(1)).await.unwrap_err().kind, PortErrorKind::Malformed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_that_was_killed_between_two_programs_is_replaced() {
+    let node = Node::new(Transport::Thrussh, "root");
+    node.pointed_elsewhere().await;
+    node.minions.read(&host(1)).await.unwrap();
+    // Both are children of the connection's sshd. It says that the shell has ended before it says that this command has.
+    let kill = "for child in $(pgrep -P $PPID); do
+        [ $child = $$ ] || { kill -KILL $child && while [ -e /proc/$child ]; do :; done && echo killed; }
+    done";
+    let mut said = Vec::new();
+    let mut hear = |heard: Heard<'_>| {
+        said.extend_from_slice(match heard {
+            Heard::Out(bytes) | Heard::Err(bytes) => bytes,
+        })
+    };
+    SshShell::new(node.pool.clone()).run(&host(1), kill, &mut hear).await.unwrap();
+    assert_eq!(String::from_utf8(said).unwrap(), "killed\n");
+    assert!(node.minions.read(&host(1)).await.unwrap().minion_config.is_some());
+    assert_eq!(node.pool.traffic().connects, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_changes_keys_again_and_again_is_no_trouble() {
+    let node = Node::of(Server::with("RekeyLimit 100K"), Transport::Thrussh, "deploy");
+    node.pointed_elsewhere().await;
+    for _ in 0..60 {
+        assert!(node.minions.read(&host(1)).await.unwrap().minion_config.is_some());
+    }
+    assert_eq!((node.pool.traffic().commands, node.pool.traffic().connects), (60, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
