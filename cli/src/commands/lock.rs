@@ -116,8 +116,8 @@ async fn broken(reason: &str, stores: &Stores, session: &mut Session) -> Result<
     // A lock that cannot be broken is said to be so before anything is typed.
     if holding.epoch.is_some() {
         let what = format!(
-            "{}. If that process still works, it begins nothing more from its next step on, which may be in the middle of a stack. Machines \
-             that you change from now on do not listen to it any more.",
+            "{}. If that process still works, it hears of this and begins nothing more within a minute, which may be in the middle of a stack. \
+             Machines that you change from now on do not listen to it any more.",
             told(&holding, stores.clock.now())
         );
         session.terminal.type_out(&holding.owner.who, &what).await?;
