@@ -31,6 +31,9 @@ fn stack(step: &'static str) -> &'static str {
 /// Begins to move the stack and is killed at that step; what it told.
 async fn killed_at(faulted: &Faulted, step: &'static str) -> Vec<Value> {
     let (stack, fleet) = (stack(step), &faulted.fleet);
+    if step == "repoint" {
+        faulted.slow_to_stop(stack).await;
+    }
     let mut going = match step {
         "survey" => {
             let ec2 = fleet.lab.ec2().await.unwrap();

@@ -150,7 +150,12 @@ impl Faulted {
         self.fleet.host(&node(stack)).shell(&format!("ip route del {}/32", address(to))).await.unwrap();
     }
 
-    /// Waits until a minion is in the very middle of being switched.
+    /// A minion takes a while to stop, as Salt's own do, the next time: long enough to be met in the middle of being switched.
+    pub async fn slow_to_stop(&self, stack: &str) {
+        self.fleet.host(&node(stack)).write("/etc/salt/stub-stop", b"3\n", 0o644).await.unwrap();
+    }
+
+    /// Waits until a minion that is slow to stop is in the very middle of being switched.
     pub async fn in_the_middle(&self, stack: &str) {
         let begun = "timeout 60 sh -c 'until [ -e /var/lib/bldr/repointing ]; do sleep 0.01; done'";
         self.fleet.host(&node(stack)).shell(begun).await.unwrap();

@@ -64,6 +64,9 @@ async fn passes(faulted: &Faulted, host: &Host, how: &str) {
 async fn thrown(faulted: &Faulted, (how, step): Fault, stack: &str, to: &str) -> (Option<i32>, Vec<Value>) {
     let host = faulted.fleet.host(&node(stack));
     let options = ",watchdog=75,join-timeout=15";
+    if step == "repoint" {
+        faulted.slow_to_stop(stack).await;
+    }
     let going = if step == "survey" {
         strikes(faulted, host, how).await;
         faulted.begin(stack, to, options).await
