@@ -73,7 +73,7 @@ impl FileLock {
         };
         let since = utc(*since);
         PortError::new(PortErrorKind::Conflict, subject, format!("{who} holds it on {host} (process {pid}) since {since}, for: {purpose}"))
-            .advise(format!("wait until that is done; if it hangs, 'kill {pid}' on {host} ends it and frees the lock"))
+            .advise(format!("wait until that is done; if it hangs, 'kill -9 {pid}' on {host} ends it and frees the lock; the next run goes on from there"))
     }
 
     fn owner_now(&self) -> PortResult<Option<Owner>> {
@@ -160,8 +160,9 @@ impl Lock for FileLock {
     async fn break_it(&self, _: &Owner, _: &str) -> PortResult<Option<Holding>> {
         let Some(Holding { owner: Owner { who, host, pid, purpose, .. }, .. }) = self.owner().await? else { return Ok(None) };
         let problem = format!("it goes with the process of its holder, {who}, which lives and is at work on: {purpose}");
-        Err(PortError::new(PortErrorKind::Refused, format!("the lock {}", shown(&self.0)), problem)
-            .advise(format!("ask them; if it hangs, 'kill {pid}' on {host} ends it and frees the lock")))
+        Err(PortError::new(PortErrorKind::Refused, format!("the lock {}", shown(&self.0)), problem).advise(format!(
+            "ask them; if it hangs, 'kill -9 {pid}' on {host} ends it and frees the lock; the next run goes on from there"
+        )))
     }
 
     async fn broken(&self) -> PortResult<Option<Breaking>> {

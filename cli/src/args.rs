@@ -163,12 +163,21 @@ fn words(task: &Task, typed: &Typed, before: &[String], after: &[String]) -> Res
     Ok(words)
 }
 
+/// Options that keep a run from doing more: empty, as by a variable that was never set, they would let it do everything.
+const HOLDING_BACK: [&str; 4] = ["limit", "canary", "max-failures", "window"];
+
 fn given(task: &'static Task, matches: &clap::ArgMatches) -> Result<Given, Exit> {
     let text = |name: &str| matches.get_one::<String>(name).cloned();
     let mut options = BTreeMap::new();
     for option in task.options.iter().chain(GLOBAL) {
-        // `node=` is what says nothing of it.
-        let Some(value) = text(option.name).filter(|value| !value.is_empty()) else { continue };
+        let Some(value) = text(option.name) else { continue };
+        if value.is_empty() {
+            if HOLDING_BACK.contains(&option.name) {
+                return Err(Exit::usage(format!("'{}=' holds nothing back: write what it is, or leave it out", option.name)));
+            }
+            // `node=` is what says nothing of it.
+            continue;
+        }
         if option.kind == Kind::Flag && yes_or_no(&value).is_none() {
             return Err(Exit::usage(format!(
                 "'{}={value}': that is neither yes nor no\nwrite {}=yes or {}=no",
@@ -181,7 +190,9 @@ fn given(task: &'static Task, matches: &clap::ArgMatches) -> Result<Given, Exit>
             _ => None,
         };
         if let Some(least) = least.filter(|least| !value.parse::<u32>().is_ok_and(|number| number >= *least)) {
-            return Err(Exit::usage(format!("'{}={value}': that is not a number from {least} on", option.name)));
+            let too_many = value.parse::<u128>().is_ok_and(|number| number > u128::from(u32::MAX));
+            let problem = if too_many { "that is too large a number".to_owned() } else { format!("that is not a number from {least} on") };
+            return Err(Exit::usage(format!("'{}={value}': {problem}", option.name)));
         }
         options.insert(option.name, value);
     }
@@ -233,6 +244,19 @@ mod tests {
         'yes=perhaps': that is neither yes nor no
         write yes=yes or yes=no
         ");
+    }
+
+    #[test]
+    fn what_is_to_hold_a_run_back_is_never_empty() {
+        for option in HOLDING_BACK {
+            for words in [
+                vec![format!("master.remaster_all:master-server--b,{option}=")],
+                vec!["master.remaster_all".into(), "a--b".into(), format!("--{option}"), String::new()],
+            ] {
+                let refused = line(&words.iter().map(String::as_str).collect::<Vec<_>>()).unwrap_err();
+                assert!(refused.code == crate::exit::Code::Usage && refused.message.contains("holds nothing back"), "{words:?}: {refused}");
+            }
+        }
     }
 
     #[test]

@@ -42,18 +42,26 @@ impl Terminal {
     /// # Errors
     /// `Failed` where the operator declines; `Refused` where there is nobody to ask.
     pub async fn confirm(&mut self, question: &str) -> Result<(), Exit> {
+        self.confirm_or_leave(question, "nothing was changed").await
+    }
+
+    /// The same, with what is so where the operator declines.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn confirm_or_leave(&mut self, question: &str, left: &str) -> Result<(), Exit> {
         if self.yes {
             return Ok(());
         }
         let Some(answer) = self.answered(format!("{question} [y/N] ")).await else {
             return Err(Exit::refused(format!(
-                "{question} There is nobody here to answer that\nnothing was changed\nanswer with --yes (or yes=yes) to go on"
+                "{question} There is nobody here to answer that\n{left}\nanswer with --yes (or yes=yes) to go on"
             )));
         };
         if matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes") {
             Ok(())
         } else {
-            Err(Exit::new(Code::Failed, "declined; nothing was changed"))
+            Err(Exit::new(Code::Failed, format!("declined; {left}")))
         }
     }
 

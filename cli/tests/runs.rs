@@ -15,13 +15,17 @@ const ALL: &str = "master.remaster_all:master-server--b,yes=y";
 
 /// A slow run that goes on, and the lines of its events.
 fn going_on(bldr: &Bldr) -> (Child, Lines<BufReader<ChildStdout>>) {
+    slowly_going_on(bldr, "30", Stdio::null())
+}
+
+fn slowly_going_on(bldr: &Bldr, pace: &str, errors: Stdio) -> (Child, Lines<BufReader<ChildStdout>>) {
     bldr.run("sandbox.create minions=40");
     let mut run = Command::new(env!("CARGO_BIN_EXE_bldr"))
         .current_dir(bldr.path(""))
         .args([&format!("{ALL},jobs=2,output=json")])
-        .env("BLDR_SANDBOX_PACE", "30")
+        .env("BLDR_SANDBOX_PACE", pace)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(errors)
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(run.stdout.take().unwrap()).lines();
@@ -104,6 +108,22 @@ fn what_a_run_moved_is_moved_back_to_where_it_was() {
     assert_eq!(back.code, 0, "{back:?}");
     let outcomes = back.json().pop().unwrap()["outcomes"].clone();
     assert_eq!(outcomes["harbor--ci"], "already_there");
+    assert_eq!(obeyed(&bldr), before);
+}
+
+#[test]
+fn what_was_moved_by_several_runs_is_moved_back_one_after_the_other() {
+    let bldr = Bldr::new();
+    let before = obeyed(&bldr);
+    assert_eq!(bldr.run(&format!("{ALL},pause_before=prod")).code, 1);
+    assert_eq!(bldr.run(ALL).code, 0);
+    assert_eq!(bldr.run("master.share:master-server--a,yes=y").code, 0);
+    let first = bldr.ask("runs").object()["runs"][0]["run"].as_str().unwrap().to_owned();
+    let back = bldr.run("master.rollback:last,yes=y");
+    assert!(back.code == 0 && back.err.contains(&format!("`bldr master.rollback:{first}` moves back those")), "{back:?}");
+    assert_ne!(obeyed(&bldr), before);
+    let rest = bldr.run(&format!("master.rollback:{first},yes=y"));
+    assert!(rest.code == 0 && !rest.err.contains("moves back those"), "{rest:?}");
     assert_eq!(obeyed(&bldr), before);
 }
 
@@ -194,14 +214,15 @@ fn only_the_stacks_that_are_meant_are_moved() {
 #[test]
 fn a_second_ctrl_c_stops_here_and_now_and_is_recorded() {
     let bldr = Bldr::new();
-    let (run, lines) = going_on(&bldr);
+    // What is in flight takes seconds, and is in a step when the second one comes.
+    let (mut run, lines) = slowly_going_on(&bldr, "400", Stdio::piped());
+    let told = BufReader::new(run.stderr.take().unwrap());
     let interrupt = || assert!(Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
     interrupt();
-    let mut lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
-    // What is in flight goes on, and is in a step when the second one comes.
-    assert!(lines.any(|event| event["event"] == "step_started"));
+    // Two that come before the first is heard are one.
+    assert!(told.lines().any(|line| line.unwrap().contains("once more stops at once")));
     interrupt();
-    let last: Vec<_> = lines.collect();
+    let last: Vec<_> = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()).collect();
     assert_eq!(run.wait_with_output().unwrap().status.code(), Some(130));
     let [.., stopped, error] = &last[..] else { panic!("{last:?}") };
     assert_eq!(stopped["event"], "run_stopped", "{last:?}");

@@ -27,6 +27,22 @@ fn a_new_user_sees_a_whole_fleet() {
 }
 
 #[test]
+fn whoever_comes_first_makes_the_fleet_and_all_others_find_it() {
+    for _ in 0..5 {
+        let bldr = Bldr::new();
+        std::thread::scope(|scope| {
+            let all: Vec<_> = (0..4).map(|_| scope.spawn(|| bldr.run("stacks"))).collect();
+            let first = bldr.run("stacks");
+            assert_eq!(first.code, 0, "{first:?}");
+            for one in all {
+                let one = one.join().unwrap();
+                assert_eq!((one.code, &one.out), (0, &first.out), "{one:?}");
+            }
+        });
+    }
+}
+
+#[test]
 fn masters_are_listed_in_order_with_the_reason() {
     let bldr = Bldr::new();
     let ran = bldr.ask("master.list");

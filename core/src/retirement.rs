@@ -5,7 +5,7 @@ mod tests;
 
 use crate::{
     address::{HostAddress, MasterAddress},
-    fleet::{ContextFacts, Evidence, Fleet, InstanceState, KeyFingerprint, Node, Reading, Stack},
+    fleet::{ContextFacts, Evidence, Fleet, InstanceState, KeyFingerprint, KeyState, Node, Reading, Stack},
     name::StackName,
     ports::Begun,
     project::Projects,
@@ -126,7 +126,7 @@ impl Pointers<'_> {
         let mut named: &[Box<str>] = &[];
         match &stack.context {
             Reading::Read(ContextFacts::Mastered { masters, .. }) => named = masters,
-            Reading::Read(ContextFacts::Masterless | ContextFacts::NoEc2) => return,
+            Reading::Read(ContextFacts::Masterless | ContextFacts::NoEc2) => return self.look_for_its_keys(stack),
             Reading::Unreadable(problem) => self.unknown(&stack.name, problem.to_string()),
             Reading::NotAsked | Reading::Absent => {}
         }
@@ -136,6 +136,23 @@ impl Pointers<'_> {
         // Another master's own minion is looked after by whoever made it.
         for node in stack.nodes.iter().filter(|_| !stack.name.is_master()) {
             self.look_at_node(node, named, answering);
+        }
+    }
+
+    /// A stack whose context says that it has no master: the old one knows better where it lets its minions in.
+    fn look_for_its_keys(&mut self, stack: &Stack) {
+        let Some(standing) = self.fleet.standings.get(self.old.name).and_then(Reading::ok) else { return };
+        for node in &stack.nodes {
+            let held = standing.keys.under(&node.name.to_string());
+            if held.iter().any(|held| held.state == KeyState::Accepted) {
+                let (name, old) = (&node.name, self.old.name);
+                self.unknown(
+                    name,
+                    format!(
+                        "its context says that it has no master, and {old} lets it in; mend the context, or `salt-key -d {name}` on {old}"
+                    ),
+                );
+            }
         }
     }
 

@@ -47,7 +47,9 @@ pub async fn remaster(request: &Remaster, ports: &Ports, session: &mut Session) 
     if request.how.plan_only {
         let prepared = prepared(request, ports, session).await?;
         session.screen.result(|| prepared.view.text(), &prepared.view);
-        if let Some(exit) = unshared(request, &prepared) {
+        let nothing_to_do = prepared.plan.is_empty();
+        let refusal = unshared(request, &prepared).or_else(|| pacing(request, &prepared, session).err().filter(|_| !nothing_to_do));
+        if let Some(exit) = refusal {
             session.screen.note(&format!("this would be refused: {exit}"));
         }
         return Ok(Code::Done);
@@ -59,8 +61,23 @@ pub async fn remaster(request: &Remaster, ports: &Ports, session: &mut Session) 
 /// The same, for who holds the lock.
 pub(super) async fn under_the_lock(request: &Remaster, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
     let prepared = prepared(request, ports, session).await?;
-    let report = run(request, &prepared, ports, session).await?;
-    let Some(stage) = pause_before(request, &session.place.settings) else { return ended(&report, session) };
+    let stage = pause_before(request, &session.place.settings);
+    let beyond = |stops: Stops| {
+        let stops = Stops { pause_before: Some(None), ..stops };
+        Remaster { how: How { stops, ..request.how.clone() }, ..request.clone() }
+    };
+    let mut stacks = prepared.plan.lanes.iter().flat_map(|lane| &lane.entries).map(|entry| Stage::of(&entry.stack)).peekable();
+    if let Some(stage) = stage
+        && session.terminal.has_somebody()
+        && stacks.peek().is_some()
+        && stacks.all(|of| of >= stage)
+    {
+        session.screen.note(&format!("nothing is left to be done before {stage}"));
+        let rest = beyond(request.how.stops.clone());
+        return ended(&run(&rest, &prepared, "nothing was changed", ports, session).await?, session);
+    }
+    let report = run(request, &prepared, "nothing was changed", ports, session).await?;
+    let Some(stage) = stage else { return ended(&report, session) };
     let waits = |(stack, outcome): (&StackName, &Outcome)| *outcome == Outcome::Held && Stage::of(stack) >= stage;
     let waiting = report.outcomes.iter().filter(|stack| waits(*stack)).count();
     let code = code_of(&report)?;
@@ -77,10 +94,9 @@ pub(super) async fn under_the_lock(request: &Remaster, ports: &Ports, session: &
     session.screen.note(&format!("paused before {stage}: the fleet is looked at again"));
     // With the contexts of all that waits; they are read anew.
     drop(prepared);
-    let stops = Stops { pause_before: Some(None), canary: Some(None), ..request.how.stops.clone() };
-    let rest = Remaster { how: How { stops, ..request.how.clone() }, ..request.clone() };
+    let rest = beyond(Stops { canary: Some(None), ..request.how.stops.clone() });
     let prepared = self::prepared(&rest, ports, session).await?;
-    ended(&run(&rest, &prepared, ports, session).await?, session)
+    ended(&run(&rest, &prepared, "what was moved before stays", ports, session).await?, session)
 }
 
 async fn prepared(request: &Remaster, ports: &Ports, session: &Session) -> Result<Prepared, Exit> {
@@ -129,7 +145,7 @@ async fn prepared(request: &Remaster, ports: &Ports, session: &Session) -> Resul
 fn limited(limit: &Limit, fleet: &Fleet, session: &Session) -> Result<Scope, Exit> {
     let Chosen { stacks, in_vain } = limit.chosen(fleet);
     if stacks.is_empty() {
-        return Err(Exit::refused(format!("limit={limit}: there is no such stack in {}", fleet.region))
+        return Err(Exit::refused(format!("limit={limit}: there is no such stack with a master in {}", fleet.region))
             .line("nothing was changed; `bldr stacks` lists them, `bldr help master.remaster_all` says what a limit may be"));
     }
     for term in in_vain {
@@ -255,7 +271,8 @@ fn canary(request: &Remaster, prepared: &Prepared, session: &Session) -> Result<
     Err(Exit::refused(format!("{canary} cannot be the canary: {why}")).line("nothing was changed; canary=none goes on without"))
 }
 
-async fn run(request: &Remaster, prepared: &Prepared, ports: &Ports, session: &mut Session) -> Result<RunReport, Exit> {
+/// `left` is what is so where the operator declines.
+async fn run(request: &Remaster, prepared: &Prepared, left: &str, ports: &Ports, session: &mut Session) -> Result<RunReport, Exit> {
     if let Some(exit) = nothing_to_run(request, prepared) {
         return Err(exit);
     }
@@ -271,7 +288,7 @@ async fn run(request: &Remaster, prepared: &Prepared, ports: &Ports, session: &m
             0 => "Remove these old keys?".to_owned(),
             stacks => format!("Re-master {} to {}?", counted(stacks, "stack"), prepared.plan.master),
         };
-        session.terminal.confirm(&question).await?;
+        session.terminal.confirm_or_leave(&question, left).await?;
     }
     let run = Run {
         id: run_id(ports.stores.clock.now()),

@@ -85,8 +85,18 @@ pub(super) async fn unneeded(master: &StackName, begun: Option<&Begun>, ports: &
 fn still_needed(master: &StackName, found: &[Pointer], session: &Session) -> Exit {
     session.screen.result(|| text(found), &RetireView { master, pointers: found, stopped: false });
     let point = if found.len() == 1 { "points" } else { "point" };
+    let mut advice = Vec::new();
+    if found.iter().any(|pointer| pointer.place == Place::Settings) {
+        advice.push("another `master:` in settings.yaml pins another one");
+    }
+    if found.iter().any(|pointer| pointer.place == Place::ProjectFile) {
+        advice.push("`bldr master.share:NEWMASTER` makes the project files name another one");
+    }
+    if found.iter().any(|pointer| !matches!(pointer.place, Place::Settings | Place::ProjectFile)) {
+        advice.push("`bldr master.remaster_all:NEWMASTER` moves what is left, `master.status` shows it");
+    }
     Exit::refused(format!("{master} cannot go yet: {} {point} to it, or may", counted(found.len(), "place")))
-        .line("nothing was changed; `bldr master.remaster_all:NEWMASTER` moves what is left, `master.status` shows it")
+        .line(format!("nothing was changed; {}", advice.join("; ")))
 }
 
 /// That it has been stopped for as long as somebody might still want it back.

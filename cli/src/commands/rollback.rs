@@ -4,6 +4,7 @@ use super::{Session, fleet_lock::Held, remaster_all, runs};
 use crate::{
     exit::{Code, Exit},
     request::{Remaster, Rollback},
+    screen::line::counted,
     wiring::Ports,
 };
 use bldr_core::{address::MasterAddress, fleet::Fleet, name::StackName, plan::Scope, survey};
@@ -21,6 +22,13 @@ pub async fn roll_back(wanted: &Rollback, ports: &Ports, session: &mut Session) 
 async fn under_the_lock(wanted: &Rollback, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
     let run = runs::read(&wanted.run, &ports.stores).await?.record;
     let moved = meant(run.moved(), wanted.stack.as_ref());
+    let others = if wanted.stack.is_none() { runs::others_of(&run, &ports.stores).await? } else { Vec::new() };
+    for (other, stacks) in &others {
+        let (stacks, id) = (counted(*stacks, "more stack"), &run.id);
+        session.screen.note(&format!(
+            "note: {other}, before {id}, moved {stacks} to the same master: `bldr master.rollback:{other}` moves back those"
+        ));
+    }
     if moved.is_empty() {
         let of = wanted.stack.as_ref().map(|stack| format!(" of {stack}")).unwrap_or_default();
         let problem = format!("run {} has moved nothing{of}, or its record does not say where that was before", run.id);

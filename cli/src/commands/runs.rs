@@ -27,7 +27,12 @@ use bldr_core::{
     record::{RunRecord, RunStanding, StackRecord, StepEnd, StepRecord},
 };
 use serde::Serialize;
-use std::{collections::BTreeMap, io::Write, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+    path::Path,
+    time::Duration,
+};
 use tempfile::NamedTempFile;
 
 /// How many runs are listed where not all of them are asked for.
@@ -148,6 +153,27 @@ async fn found(wanted: &str, stores: &Stores) -> Result<(RunId, Vec<RunId>), Exi
 pub(super) async fn read(wanted: &str, stores: &Stores) -> Result<Read, Exit> {
     let (run, runs) = found(wanted, stores).await?;
     one(&run, &runs, holder(stores).await?.as_ref(), stores).await
+}
+
+/// Runs before this one that moved other stacks to the same master, the newest first, and how many each: what was paused, cut short
+/// or had failures is several runs. What was moved before a run to another master is another story.
+pub(super) async fn others_of(run: &RunRecord, stores: &Stores) -> Result<Vec<(RunId, usize)>, Exit> {
+    let runs = stores.journal.runs().await?;
+    let mut known: BTreeSet<StackName> = run.moved().into_values().flatten().collect();
+    let mut others = Vec::new();
+    for id in runs.iter().rev().skip_while(|id| **id != run.id).skip(1).take(NEWEST) {
+        // A record that cannot be read is told by `runs`.
+        let Some(record) = stores.journal.read(id).await.ok().and_then(|records| RunRecord::of(id, &records)) else { continue };
+        let moved: Vec<StackName> = record.moved().into_values().flatten().collect();
+        if !moved.is_empty() && record.master != run.master {
+            break;
+        }
+        let more = moved.into_iter().filter(|stack| known.insert(stack.clone())).count();
+        if more > 0 {
+            others.push((id.clone(), more));
+        }
+    }
+    Ok(others)
 }
 
 /// Who holds the lock. Asked before a run is read: whoever gives it back has recorded the end of theirs.

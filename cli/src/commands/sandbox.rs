@@ -149,10 +149,9 @@ fn make(origin: &Origin, session: &Session) -> Result<Code, Exit> {
 
 fn show(session: &Session) -> Result<Code, Exit> {
     let sandbox = session.place.sandbox();
-    if !sandbox.exists() {
-        made(&Origin::Small, session)?;
-    }
-    let machines = sandbox.open(&wiring::clock(), Duration::ZERO)?;
+    let clock = wiring::clock();
+    sandbox.ensure(&clock)?;
+    let machines = sandbox.open(&clock, Duration::ZERO)?;
     let keys = master_keys(&machines)?;
     let nodes = machines.names().iter().map(|name| node(&machines, &keys, name)).collect::<PortResult<Vec<_>>>()?;
     let view = ShowView { nodes: nodes.into_iter().flatten().collect() };

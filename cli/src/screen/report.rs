@@ -7,7 +7,7 @@ use super::{
 use bldr_core::{
     event::{Action, Outcome},
     fleet::Timestamp,
-    name::StackName,
+    name::{ProjectName, StackName},
     record::{RunRecord, RunStanding, StackRecord, StepEnd, StepRecord},
 };
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -145,9 +145,15 @@ fn place(stack: &StackName, step: &StepRecord) -> String {
 
 /// A bar a stack, in lanes by project, in the order in which they were to be done.
 fn timeline(run: &RunRecord, time: &Time) -> Markup {
-    let mut lanes: BTreeMap<&str, Vec<&StackName>> = BTreeMap::new();
+    let mut lanes: BTreeMap<ProjectName, Vec<&StackName>> = BTreeMap::new();
     for lane in &run.lanes {
-        lanes.entry(lane.project.as_str()).or_default().extend(&lane.stacks);
+        lanes.entry(lane.project.clone()).or_default().extend(&lane.stacks);
+    }
+    // What could not even be planned stands before what it holds.
+    let planned = |name: &&StackName| run.lanes.iter().any(|lane| lane.stacks.contains(name));
+    let wrong = run.stacks.iter().filter(|(_, stack)| stack.outcome.is_some_and(|outcome| !outcome.is_success()));
+    for name in wrong.map(|(name, _)| name).filter(|name| !planned(name)) {
+        lanes.entry(name.project().clone()).or_default().insert(0, name);
     }
     if lanes.is_empty() {
         return html! {};

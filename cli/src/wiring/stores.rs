@@ -10,7 +10,7 @@ use bldr_core::{
     name::StackName,
     ports::{Clock, ContextStore, Journal, KeyPairs, Launches, Lock, SharedAddress, Sleepers},
 };
-use bldr_testkit::{sandbox::made_up_marker, spec::FleetSpec};
+use bldr_testkit::sandbox::made_up_marker;
 use std::{
     collections::HashMap,
     fs::OpenOptions,
@@ -108,10 +108,7 @@ fn in_files(place: &Place, clock: &Arc<dyn Clock>) -> Result<(PathBuf, Vec<PathB
         return Ok((contexts, project_files(place)));
     }
     let sandbox = place.sandbox();
-    if !sandbox.exists() {
-        let spec = FleetSpec::built_in().map_err(|error| Exit::refused(error.to_string()))?;
-        sandbox.create(&spec, clock)?;
-    }
+    sandbox.ensure(clock)?;
     Ok((sandbox.contexts(), vec![sandbox.project_file()]))
 }
 

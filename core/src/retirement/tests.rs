@@ -1,7 +1,7 @@
 //! What holds a master, and what does not?
 
 use super::*;
-use crate::fleet::{Ec2Id, HeldKeys, Problem, PublicKey, Standing, Timestamp};
+use crate::fleet::{Ec2Id, HeldKey, HeldKeys, Problem, PublicKey, Standing, Timestamp};
 
 const OLD: &str = "master-server--a";
 
@@ -98,6 +98,23 @@ fn the_key_decides_where_it_is_known_whose_it_is() {
     let why = format!("it names salt.example.org, and nobody can say whether that is {OLD}; it trusts no key yet; re-master it");
     assert_eq!(found(&asked), [(Place::Unknown, Some(why))]);
     assert_eq!(found(&fleet(InstanceState::Stopped, naming("10.0.0.20", None))), [], "that address is another master's");
+}
+
+#[test]
+fn a_minion_that_it_lets_in_holds_it_whatever_the_context_says() {
+    for context in [ContextFacts::NoEc2, ContextFacts::Masterless] {
+        let mut fleet = fleet(InstanceState::Running, naming("10.0.0.20", Some("new")));
+        fleet.stacks.get_mut(&"harbor--ci".parse::<StackName>().unwrap()).unwrap().context = Reading::Read(context);
+        let held = |state| HeldKeys::from_iter([HeldKey { id: "harbor--ci--1".into(), state, key: key("own").fingerprint() }]);
+        let mut holds = |keys| {
+            let Reading::Read(standing) = standing("old") else { unreachable!() };
+            fleet.standings.insert(OLD.parse().unwrap(), Reading::Read(Standing { keys, ..standing }));
+            found(&fleet).into_iter().map(|(place, _)| place).collect::<Vec<_>>()
+        };
+        assert_eq!(holds(HeldKeys::default()), []);
+        assert_eq!(holds(held(KeyState::Denied)), []);
+        assert_eq!(holds(held(KeyState::Accepted)), [Place::Unknown]);
+    }
 }
 
 #[test]

@@ -17,7 +17,8 @@ use bldr_core::{
 pub use file::SandboxFileError;
 use serde::{Deserialize, Serialize};
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -67,23 +68,41 @@ impl Sandbox {
         self.made().is_file()
     }
 
+    /// Makes the built-in fleet where there is none yet, whoever else does so at the same moment.
+    ///
+    /// # Errors
+    /// Those of [`Sandbox::create`].
+    pub fn ensure(&self, clock: &Arc<dyn Clock>) -> PortResult<()> {
+        if self.exists() {
+            return Ok(());
+        }
+        self.may_be_made()?;
+        let wrong = |error| PortError::new(PortErrorKind::Malformed, "the built-in fleet", "it contradicts itself").caused_by(error);
+        let spec = FleetSpec::built_in().map_err(wrong)?;
+        let path = self.home.join(".bldr/sandbox.lock");
+        let turn = fs::create_dir_all(self.home.join(".bldr")).and_then(|()| File::create(&path));
+        let _turn = turn.and_then(|file| file.lock().map(|()| file)).map_err(|error| failed(&path, error))?;
+        if self.exists() { Ok(()) } else { self.create(&spec, clock) }
+    }
+
+    fn may_be_made(&self) -> PortResult<()> {
+        let contexts = self.contexts();
+        if self.marker().exists() || !holds_contexts(&contexts) {
+            return Ok(());
+        }
+        let problem = "it holds contexts that no sandbox made, so no sandbox is made here";
+        let advice = "run bldr in an empty folder (or with --home DIR), or say 'cloud: aws' in settings.yaml if these are a real fleet's";
+        Err(PortError::new(PortErrorKind::Refused, contexts.display().to_string(), problem).advise(advice))
+    }
+
     /// Makes it, in place of the one there was.
     ///
     /// # Errors
     /// `Refused`, and nothing is touched, where the folder holds contexts that no sandbox made: they may be a real
     /// fleet's. Those of the specification and the disk.
     pub fn create(&self, spec: &FleetSpec, clock: &Arc<dyn Clock>) -> PortResult<()> {
+        self.may_be_made()?;
         let contexts = self.contexts();
-        if !self.marker().exists() && holds_contexts(&contexts) {
-            let problem = "it holds contexts that no sandbox made, so no sandbox is made here";
-            let advice =
-                "run bldr in an empty folder (or with --home DIR), or say 'cloud: aws' in settings.yaml if these are a real fleet's";
-            return Err(PortError::new(PortErrorKind::Refused, contexts.display().to_string(), problem).advise(advice));
-        }
-        let failed = |path: &Path, error: io::Error| {
-            PortError::new(PortErrorKind::Refused, path.display().to_string(), format!("the sandbox cannot be made: {error}"))
-                .caused_by(error)
-        };
         let gone = |path: &Path, result: io::Result<()>| match result {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path, error)),
             _ => Ok(()),
@@ -129,6 +148,10 @@ impl Sandbox {
 /// The file that tells a folder of made-up contexts from one of a real fleet's.
 pub fn made_up_marker(contexts: &Path) -> PathBuf {
     contexts.join(".made-up")
+}
+
+fn failed(path: &Path, error: io::Error) -> PortError {
+    PortError::new(PortErrorKind::Refused, path.display().to_string(), format!("the sandbox cannot be made: {error}")).caused_by(error)
 }
 
 fn holds_contexts(folder: &Path) -> bool {
