@@ -406,7 +406,7 @@ async fn a_shell_that_was_killed_between_two_programs_is_replaced() {
     let mut hear = |heard: Heard<'_>| {
         said.extend_from_slice(match heard {
             Heard::Out(bytes) | Heard::Err(bytes) => bytes,
-        })
+        });
     };
     SshShell::new(node.pool.clone()).run(&host(1), kill, &mut hear).await.unwrap();
     assert_eq!(String::from_utf8(said).unwrap(), "killed\n");
