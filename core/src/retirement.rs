@@ -142,7 +142,7 @@ impl Pointers<'_> {
     /// A stack whose context says that it has no master: the old one knows better where it lets its minions in.
     fn look_for_its_keys(&mut self, stack: &Stack) {
         let Some(standing) = self.fleet.standings.get(self.old.name).and_then(Reading::ok) else { return };
-        for node in &stack.nodes {
+        for node in stack.nodes.iter().filter(|_| !stack.name.is_master()) {
             let held = standing.keys.under(&node.name.to_string());
             if held.iter().any(|held| held.state == KeyState::Accepted) {
                 let (name, old) = (&node.name, self.old.name);
