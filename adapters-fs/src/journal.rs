@@ -89,7 +89,7 @@ impl FileJournal {
             for one in waiting {
                 let said = match &written {
                     Ok(()) => Ok(()),
-                    Err(error) => Err(again(error)),
+                    Err(error) => Err(error.for_another()),
                 };
                 // Who does not wait any more has gone.
                 let _ = one.send(said);
@@ -149,11 +149,6 @@ impl FileJournal {
         turn.replace(&name, output.as_bytes())?;
         Ok(shown(&folder.path().join(name)))
     }
-}
-
-/// The same failure for somebody else whose record was to be written with it.
-fn again(error: &PortError) -> PortError {
-    PortError { advice: error.advice.clone(), ..PortError::new(error.kind, &error.subject, &error.problem) }
 }
 
 /// Where the last whole line ends.

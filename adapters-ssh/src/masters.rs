@@ -89,15 +89,10 @@ impl SshMasters {
             Ok(changes) => changes.into_iter().map(|change| change.map_err(|error| error.about(subject.clone()))).collect(),
             Err(error) => {
                 let error = error.about(subject);
-                minions.iter().map(|_| Err(again(&error))).collect()
+                minions.iter().map(|_| Err(error.for_another())).collect()
             }
         }
     }
-}
-
-/// The same failure for somebody else who waited for the answer.
-fn again(error: &PortError) -> PortError {
-    PortError { advice: error.advice.clone(), ..PortError::new(error.kind, &error.subject, &error.problem) }
 }
 
 /// Whoever asked for all who waited was given up before there was an answer.
@@ -138,7 +133,7 @@ impl Masters for SshMasters {
             let said = self.ping_now(host, &all, longest).await;
             let its = |(ids, _): (Vec<String>, _)| match &said {
                 Ok(answered) => Ok(ids.into_iter().filter(|id| answered.contains(id)).collect()),
-                Err(error) => Err(again(error)),
+                Err(error) => Err(error.for_another()),
             };
             crowd.into_iter().map(its).collect()
         };

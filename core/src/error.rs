@@ -58,6 +58,11 @@ impl PortError {
         self.source = Some(source.into());
         self
     }
+    /// The same failure for somebody else who was served together with who has this one. The error below stays with the first.
+    #[must_use]
+    pub fn for_another(&self) -> Self {
+        Self { advice: self.advice.clone(), ..Self::new(self.kind, &self.subject, &self.problem) }
+    }
 }
 
 impl fmt::Display for PortError {
