@@ -15,19 +15,20 @@ trap 'rm -rf -- "$work"' EXIT
 trap 'exit 129' HUP INT TERM
 take_input "$work/minions" "$1"
 
-# What is to be said of the minion that was read; nothing where it may come in.
-objection() {
+# object: sets $said to what there is to say of the minion that was read; nothing where it may come in.
+object() {
+    said=
     plain_id "$id" || {
-        echo "strange '$id' is no minion id"
-        return
+        said="strange '$id' is no minion id"
+        return 0
     }
     for folder in $folders; do
         if [ -f "$pki/$folder/$id" ] && [ "$(key_body "$pki/$folder/$id")" != "$wanted" ]; then
-            echo "taken it holds another key under the id '$id' ($pki/$folder/$id)"
-            return
+            said="taken it holds another key under the id '$id' ($pki/$folder/$id)"
+            return 0
         fi
     done
-    [ ! -f "$pki/minions_rejected/$id" ] || echo "taken it has rejected the key of '$id'; \`salt-key -d $id\` on it forgets that"
+    [ ! -f "$pki/minions_rejected/$id" ] || said="taken it has rejected the key of '$id'; \`salt-key -d $id\` on it forgets that"
 }
 
 # The files that come, and those that go.
@@ -48,7 +49,7 @@ while IFS= read -r id && IFS= read -r lines; do
 $key
 KEY
     wanted=$body
-    said=$(objection)
+    object
     # Who comes twice at once is known by then.
     case "
 $gone" in *"

@@ -28,5 +28,4 @@ if [ $# -gt 0 ] && ! as_switched "$@"; then
 fi
 # What is left without a deadline is what a script that was killed did not get round to remove.
 [ ! -e "$switch" ] || disarm
-echo bldr-answer
-echo bldr-end
+printf 'bldr-answer\nbldr-end\n'

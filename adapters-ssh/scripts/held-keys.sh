@@ -42,7 +42,7 @@ hand_over() {
     shift
     for settled in "$@"; do
         shift
-        set -- "$@" "$(beside "$settled")"
+        set -- "$@" "${settled%/*}/.${settled##*/}.bldr-new"
     done
     chown --reference="$owner" -- "$@"
 }

@@ -19,7 +19,4 @@ echo 'gather_job_timeout: 1' >"$work/salt/master.d/zzz-bldr.conf"
 code=0
 timeout --kill-after=5 $(($1 + 30)) salt --config-dir="$work/salt" --timeout="$1" --out=json --static -L "$2" test.ping \
     </dev/null >"$work/out" 2>"$work/err" || code=$?
-echo bldr-answer
-printf 'exit %s\n' "$code"
-printf 'stdout is %s\n' "$(base64 -w 0 <"$work/out")"
-echo bldr-end
+printf 'bldr-answer\nexit %s\nstdout is %s\nbldr-end\n' "$code" "$(base64 -w 0 <"$work/out")"

@@ -111,11 +111,8 @@ while [ -n "$why" ] && read -r now _ </proc/uptime && [ "${now%.*}" -lt "$until"
     sleep 0.3
     why=$(doubt)
 done
-echo bldr-answer
 if [ -z "$why" ]; then
-    echo 'proven yes'
+    printf 'bldr-answer\nproven yes\nbldr-end\n'
 else
-    echo 'proven no'
-    printf 'why is %s\n' "$(printf '%s after %s s%s' "$why" "$seconds" "$(hint)" | base64 -w 0)"
+    printf 'bldr-answer\nproven no\nwhy is %s\nbldr-end\n' "$(printf '%s after %s s%s' "$why" "$seconds" "$(hint)" | base64 -w 0)"
 fi
-echo bldr-end

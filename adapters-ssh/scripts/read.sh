@@ -8,6 +8,7 @@
 #         bldr-raw / what is raw, one after the other / bldr-end
 # Exit:   0; anything else where something is there and cannot be read.
 # Needs:  salt-settings.sh master-link.sh
+# shellcheck disable=SC2154 # some are set by what stands in front
 
 toward=${1:-}
 
@@ -37,7 +38,13 @@ obstacles() {
 $(salt_settings minion 'pki_dir id master_type')
 SETTINGS
 pki=$(pki_dir minion "$pki")
-echo bldr-answer
+frames=bldr-answer
+# tell NAME TEXT: one frame more.
+tell() {
+    framed "$1" "$2"
+    frames="$frames
+$frame"
+}
 # Files in minion.d are read after the main one, and win over it.
 config=/etc/salt/minion
 override=
@@ -50,7 +57,8 @@ if [ -n "$override" ] && [ -e "$config" ]; then
         echo
         cat "$override"
     } | base64 -w 0)
-    printf 'minion-config is %s\n' "$text"
+    frames="$frames
+minion-config is $text"
     config=
 elif [ -n "$override" ]; then
     config=$override
@@ -71,12 +79,12 @@ read_later() {
         echo "bldr: $3 cannot be read" >&2
         exit 1
     else
-        printf '%s absent\n' "$1"
+        tell "$1" ''
     fi
 }
 # there NAME FILE: only whether it is there.
 there() {
-    if [ -e "$2" ]; then say "$1" yes; else say "$1" ''; fi
+    if [ -e "$2" ]; then tell "$1" yes; else tell "$1" ''; fi
 }
 
 read_later build-vars 3 /etc/build-vars.json.b64
@@ -88,11 +96,11 @@ read_later minion-key 6 "$pki/minion.pub"
 there unconfirmed /var/lib/bldr/switch/deadline
 read_later kept-config 7 /var/lib/bldr/switch/minion
 read_later kept-key 8 /var/lib/bldr/switch/minion_master.pub
-say minion-id "$(minion_id "$id")"
-say connected "$(peers 2>/dev/null || true)"
+tell minion-id "$(minion_id "$id")"
+tell connected "$(peers 2>/dev/null || true)"
 if [ -n "$toward" ]; then
-    say version "$(salt_version salt-minion)"
-    say obstacles "$(obstacles)"
+    tell version "$(salt_version salt-minion)"
+    tell obstacles "$(obstacles)"
 fi
 
 # All in one go: of each how long it is, and then the files themselves.
@@ -101,12 +109,15 @@ if [ -n "$held" ]; then
     sizes=$(wc -c $held)
     for name in $names; do
         read -r size _
-        printf '%s raw %s\n' "$name" "$size"
+        frames="$frames
+$name raw $size"
     done <<SIZES
 $sizes
 SIZES
-    echo bldr-raw
+    printf '%s\nbldr-raw\n' "$frames"
     # shellcheck disable=SC2086 # words
     cat $held
+    echo bldr-end
+else
+    printf '%s\nbldr-end\n' "$frames"
 fi
-echo bldr-end

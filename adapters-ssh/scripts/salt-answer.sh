@@ -19,28 +19,25 @@ salt_answer() {
     timeout --kill-after=20 "$limit" salt-call "$@" </dev/null >"$answer/out" 2>>"$answer/err" &
     call=$!
     # It writes to files, and goes on whatever becomes of who listens.
-    tail -n +1 -s 0.2 --pid="$call" -f "$answer/err" 2>/dev/null | grep -a --line-buffered '^\[INFO *\] Executing state ' || :
+    tail -n +1 -s 0.05 --pid="$call" -f "$answer/err" 2>/dev/null | grep -a --line-buffered '^\[INFO *\] Executing state ' || :
     wait "$call" || code=$?
-    echo bldr-answer
-    printf 'exit %s\n' "$code"
     {
         read -r size _
         read -r errors _
     } <<SIZES
 $(wc -c "$answer/out" "$answer/err")
 SIZES
-    [ "$size" -le "$most" ] || printf 'cut %s\n' "$size"
-    printf 'stdout is '
     if [ "$size" -le "$most" ]; then
+        printf 'bldr-answer\nexit %s\nstdout is ' "$code"
         base64 -w 0 <"$answer/out"
     else
+        printf 'bldr-answer\nexit %s\ncut %s\nstdout is ' "$code" "$size"
         head -c "$most" <"$answer/out" | base64 -w 0
     fi
-    printf '\nstderr is '
     if [ "$errors" -le 4096 ]; then
-        base64 -w 0 <"$answer/err"
+        errors=$(base64 -w 0 <"$answer/err")
     else
-        tail -c 4096 <"$answer/err" | base64 -w 0
+        errors=$(tail -c 4096 <"$answer/err" | base64 -w 0)
     fi
-    printf '\nbldr-end\n'
+    printf '\nstderr is %s\nbldr-end\n' "$errors"
 }

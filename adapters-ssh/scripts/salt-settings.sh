@@ -98,11 +98,17 @@ salt_version() {
 
 # say NAME TEXT: a frame of an answer; absent where there is no text.
 say() {
+    framed "$1" "$2"
+    printf '%s\n' "$frame"
+}
+
+# framed NAME TEXT: leaves it in $frame. What is told in one go is one packet on its way, and not many.
+framed() {
     case $2 in
-    '') printf '%s absent\n' "$1" ;;
-    *[!\ -~]*) printf '%s is %s\n' "$1" "$(printf '%s\n' "$2" | base64 -w 0)" ;;
+    '') frame="$1 absent" ;;
+    *[!\ -~]*) frame="$1 is $(printf '%s\n' "$2" | base64 -w 0)" ;;
     # One plain line goes as it is: most answers are short, and a process takes longer than all else about them.
-    *) printf '%s says %s\n' "$1" "$2" ;;
+    *) frame="$1 says $2" ;;
     esac
 }
 
