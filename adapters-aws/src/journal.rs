@@ -30,7 +30,7 @@ pub struct S3Journal {
     writing: Arc<Mutex<HashMap<RunId, mpsc::UnboundedSender<Line>>>>,
 }
 
-/// A record on its way, and who waits for it to be there.
+/// Records on their way, and who waits for them to be there.
 struct Line {
     text: Vec<u8>,
     written: oneshot::Sender<PortResult<()>>,
@@ -38,7 +38,7 @@ struct Line {
 
 /// How many objects are read at once.
 const AT_ONCE: usize = 16;
-/// How many records go into one object.
+/// How many of those who wait have theirs in one object.
 const TOGETHER: usize = 1000;
 
 impl S3Journal {
@@ -74,15 +74,10 @@ impl S3Journal {
 async fn written(shelf: Shelf, mut coming: mpsc::UnboundedReceiver<Line>) {
     let (mut lines, mut next) = (Vec::new(), 1);
     while coming.recv_many(&mut lines, TOGETHER).await > 0 {
-        let text: Vec<u8> = lines.iter().flat_map(|line| line.text.iter().copied()).collect();
+        let text = lines.iter().map(|line| line.text.as_slice()).collect::<Vec<_>>().concat();
         let answer = segment(&shelf, &mut next, &text).await;
         for line in lines.drain(..) {
-            // Each of those who wait is told; an error can be told only once.
-            let told = answer.as_ref().map(drop).map_err(|error| {
-                let again = PortError::new(error.kind, error.subject.clone(), error.problem.clone());
-                error.advice.iter().fold(again, |again, advice| again.advise(advice.clone()))
-            });
-            _ = line.written.send(told);
+            _ = line.written.send(answer.as_ref().map(drop).map_err(PortError::for_another));
         }
     }
 }
@@ -118,11 +113,17 @@ async fn numbered(shelf: &Shelf, after: u64) -> PortResult<Vec<(u64, String)>> {
 
 #[async_trait]
 impl Journal for S3Journal {
-    async fn append(&self, run: &RunId, record: &Record) -> PortResult<()> {
+    async fn append(&self, run: &RunId, records: &[Record]) -> PortResult<()> {
+        if records.is_empty() {
+            return Ok(());
+        }
         let subject = || format!("run {run}");
         let malformed = |error| PortError::new(PortErrorKind::Malformed, subject(), "a record cannot be written as JSON").caused_by(error);
-        let mut text = serde_json::to_vec(record).map_err(malformed)?;
-        text.push(b'\n');
+        let mut text = Vec::new();
+        for record in records {
+            serde_json::to_writer(&mut text, record).map_err(malformed)?;
+            text.push(b'\n');
+        }
         let (written, told) = oneshot::channel();
         let gone = || PortError::new(PortErrorKind::Refused, subject(), "what writes its record has broken off, which is a bug in bldr");
         self.writer(run)?.send(Line { text, written }).map_err(|_| gone())?;

@@ -3,7 +3,7 @@
 
 use crate::{
     failure::{failed, not_text},
-    folder::{Folder, flush_folder, make, parent},
+    folder::{Folder, flush_folder, parent},
 };
 use bldr_core::{
     error::{PortError, PortErrorKind, PortResult},
@@ -15,7 +15,8 @@ use jiff::civil::DateTime;
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
-    fs,
+    fs::{self, DirBuilder},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -74,7 +75,8 @@ impl History {
     pub(crate) fn keep(&self, current: &Path, bytes: &[u8], at: Timestamp) -> PortResult<()> {
         let hash = revision_of(bytes).0;
         let kept = self.kept()?;
-        make(self.0.path())?;
+        // On the disk together with what is put in it, below.
+        DirBuilder::new().recursive(true).mode(0o700).create(self.0.path()).map_err(failed("make", self.0.path()))?;
         // Kept by a writer that died before it replaced anything: that text is still in place, and replaced only now.
         if let Some(untrue) = kept.last().filter(|last| last.hash == hash) {
             let path = self.path(untrue);

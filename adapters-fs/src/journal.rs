@@ -33,12 +33,12 @@ pub struct FileJournal {
 /// written are written together.
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: Mutex<Vec<Line>>,
+    waiting: Mutex<Vec<Lines>>,
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug)]
-struct Line {
+struct Lines {
     run: RunId,
     text: Vec<u8>,
     written: oneshot::Sender<PortResult<()>>,
@@ -57,7 +57,7 @@ impl FileJournal {
         Self { folder: Folder::new(folder), queue: Arc::default() }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<Line>> {
+    fn waiting(&self) -> MutexGuard<'_, Vec<Lines>> {
         self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -73,9 +73,9 @@ impl FileJournal {
     }
 
     /// All of these lines, or none of a run's.
-    fn append_now(&self, lines: Vec<Line>) {
+    fn append_now(&self, lines: Vec<Lines>) {
         let mut batches: Vec<Batch> = Vec::new();
-        for Line { run, text, written } in lines {
+        for Lines { run, text, written } in lines {
             match batches.iter_mut().find(|batch| batch.run == run) {
                 Some(batch) => {
                     batch.text.extend(text);
@@ -105,7 +105,9 @@ impl FileJournal {
         let added = (|| {
             let end = whole_lines(&mut file)?;
             // Whatever follows the last whole line was cut off by a crash, and was never promised to anybody.
-            file.set_len(end)?;
+            if end != file.metadata()?.len() {
+                file.set_len(end)?;
+            }
             file.write_all(lines).and_then(|()| file.sync_data()).inspect_err(|_| _ = file.set_len(end))?;
             if end == 0 { flush_folder(self.folder.path()) } else { Ok(()) }
         })();
@@ -170,15 +172,21 @@ fn whole_lines(file: &mut File) -> io::Result<u64> {
 
 #[async_trait]
 impl Journal for FileJournal {
-    async fn append(&self, run: &RunId, record: &Record) -> PortResult<()> {
+    async fn append(&self, run: &RunId, records: &[Record]) -> PortResult<()> {
+        if records.is_empty() {
+            return Ok(());
+        }
         let unwritable = |error| {
             let path = self.file(run).unwrap_or_default();
             PortError::new(PortErrorKind::Malformed, shown(&path), "a record cannot be written as JSON").caused_by(error)
         };
-        let mut text = serde_json::to_vec(record).map_err(unwritable)?;
-        text.push(b'\n');
+        let mut text = Vec::new();
+        for record in records {
+            serde_json::to_writer(&mut text, record).map_err(unwritable)?;
+            text.push(b'\n');
+        }
         let (written, mut waiting) = oneshot::channel();
-        self.waiting().push(Line { run: run.clone(), text, written });
+        self.waiting().push(Lines { run: run.clone(), text, written });
         let turn = self.queue.turn.clone().lock_owned().await;
         // Somebody else may have written it, too.
         if let Ok(written) = waiting.try_recv() {

@@ -151,10 +151,10 @@ async fn a_torn_last_line_is_left_out_and_cut_off_by_the_next_record() {
     for torn in ["{\"at\": 1, \"eve", "x", "\0\0\0\0", &"y".repeat(10_000)] {
         let path = home.path().join("20261122-124301-k3f9.jsonl");
         let _ = fs::remove_file(&path);
-        journal.append(&run, &records[0]).await.unwrap();
+        journal.append(&run, &records[..1]).await.unwrap();
         fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(torn.as_bytes()).unwrap();
         assert_eq!(journal.read(&run).await.unwrap(), records[..1]);
-        journal.append(&run, &records[1]).await.unwrap();
+        journal.append(&run, &records[1..2]).await.unwrap();
         assert_eq!(journal.read(&run).await.unwrap(), records[..2]);
         assert_eq!(mode(path), 0o600);
     }
@@ -167,7 +167,7 @@ async fn a_file_that_is_all_one_torn_line_begins_anew() {
     let run = RunId("20261122-124301-k3f9".into());
     fs::write(home.path().join("20261122-124301-k3f9.jsonl"), "{".repeat(9_000)).unwrap();
     assert_eq!(journal.read(&run).await.unwrap(), []);
-    journal.append(&run, &every_event()[0]).await.unwrap();
+    journal.append(&run, &every_event()[..1]).await.unwrap();
     assert_eq!(journal.read(&run).await.unwrap(), every_event()[..1]);
 }
 
@@ -177,7 +177,7 @@ async fn a_damaged_line_in_the_middle_is_named_by_file_and_line() {
     let journal = FileJournal::new(home.path());
     let run = RunId("20261122-124301-k3f9".into());
     for record in &every_event()[..2] {
-        journal.append(&run, record).await.unwrap();
+        journal.append(&run, std::slice::from_ref(record)).await.unwrap();
     }
     let path = home.path().join("20261122-124301-k3f9.jsonl");
     let text = fs::read_to_string(&path).unwrap().replacen('\n', "\n{\"at\": 5, \"event\": \"s3cret\"}\n", 1);
@@ -194,7 +194,7 @@ async fn what_is_no_run_is_never_made_a_path() {
     let journal = FileJournal::new(home.path().join("runs"));
     for name in ["", ".", "..", "../x", "a/b", ".hidden", "a b", "a\0b"] {
         assert_eq!(journal.read(&RunId(name.into())).await.unwrap_err().kind, PortErrorKind::NotFound, "{name:?}");
-        assert!(journal.append(&RunId(name.into()), &every_event()[0]).await.is_err(), "{name:?}");
+        assert!(journal.append(&RunId(name.into()), &every_event()[..1]).await.is_err(), "{name:?}");
     }
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
 }

@@ -117,7 +117,7 @@ async fn the_other_process_plays_its_part() {
         "journals" => {
             for number in 1.. {
                 let record = Record { at: Timestamp(number), event: Event::Warning { message: whole(7) } };
-                FileJournal::new(place).append(&run(), &record).await.unwrap();
+                FileJournal::new(place).append(&run(), &[record]).await.unwrap();
                 say(&format!("wrote {number}"));
             }
         }
@@ -210,7 +210,7 @@ async fn a_journal_whose_writer_was_killed_has_every_record_it_promised() {
         assert!(read.len() >= promised);
         assert!(read.iter().zip(1..).all(|(record, number)| record.at == Timestamp(number)));
         let last = Record { at: Timestamp(0), event: Event::Warning { message: "after the crash".into() } };
-        journal.append(&run(), &last).await.unwrap();
+        journal.append(&run(), std::slice::from_ref(&last)).await.unwrap();
         assert_eq!(journal.read(&run()).await.unwrap().last(), Some(&last));
         fs::remove_file(home.path().join("20261122-124301-k3f9.jsonl")).unwrap();
     }

@@ -572,8 +572,9 @@ pub struct Position(pub u64);
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Adds a record; once this returns it survives a power cut.
-    async fn append(&self, run: &RunId, record: &Record) -> PortResult<()>;
+    /// Adds these records in their order, in one go; once this returns they survive a power cut. Where it fails, none was added; a crash in
+    /// the middle of it may leave the first of them.
+    async fn append(&self, run: &RunId, records: &[Record]) -> PortResult<()>;
     /// A run's records in order. A last line that was cut off by a crash is left out; a damaged line before it is `Malformed`.
     async fn read(&self, run: &RunId) -> PortResult<Vec<Record>> {
         Ok(self.read_on(run, Position::default()).await?.0)

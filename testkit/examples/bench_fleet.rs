@@ -142,11 +142,14 @@ struct Recorded<'a> {
 
 #[async_trait::async_trait]
 impl Journal for Recorded<'_> {
-    async fn append(&self, _run: &RunId, record: &Record) -> PortResult<()> {
+    async fn append(&self, _run: &RunId, records: &[Record]) -> PortResult<()> {
         let trouble = |error| PortError::new(PortErrorKind::Refused, "the record", "it cannot be written").caused_by(error);
-        let mut line = serde_json::to_vec(record).map_err(|error| trouble(error.into()))?;
-        line.push(b'\n');
-        self.ports.between.through(Call::Journal, async { (&self.file).write_all(&line).map_err(trouble) }).await
+        let mut lines = Vec::new();
+        for record in records {
+            serde_json::to_writer(&mut lines, record).map_err(|error| trouble(error.into()))?;
+            lines.push(b'\n');
+        }
+        self.ports.between.through(Call::Journal, async { (&self.file).write_all(&lines).map_err(trouble) }).await
     }
     async fn read_on(&self, run: &RunId, from: Position) -> PortResult<(Vec<Record>, Position)> {
         self.ports.read_on(run, from).await

@@ -229,8 +229,8 @@ impl<I: Between> Masters for Interposed<'_, I> {
 
 #[async_trait]
 impl<I: Between> Journal for Interposed<'_, I> {
-    async fn append(&self, run: &RunId, record: &Record) -> PortResult<()> {
-        self.between.through(Call::Journal, self.world.journal.append(run, record)).await
+    async fn append(&self, run: &RunId, records: &[Record]) -> PortResult<()> {
+        self.between.through(Call::Journal, self.world.journal.append(run, records)).await
     }
     async fn read_on(&self, run: &RunId, from: Position) -> PortResult<(Vec<Record>, Position)> {
         self.world.journal.read_on(run, from).await

@@ -20,7 +20,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Default)]
 pub struct MemoryJournal {
     runs: Mutex<BTreeMap<RunId, String>>,
-    last: Mutex<Option<RunId>>,
+    /// Where the lines begin that were written last.
+    last: Mutex<Option<(RunId, usize)>>,
     full: Mutex<Option<usize>>,
     outputs: Mutex<BTreeMap<String, String>>,
 }
@@ -31,14 +32,13 @@ fn whole(text: &str) -> usize {
 }
 
 impl MemoryJournal {
-    /// Cuts the last line that was written in its middle, as a crash does.
+    /// Cuts what was written last in its middle, as a crash does.
     pub fn tear(&self) {
         let mut runs = locked(&self.runs);
-        if let Some(text) = locked(&self.last).as_ref().and_then(|run| runs.get_mut(run)) {
-            let begin = whole(text.trim_end_matches('\n'));
-            let middle = (begin..=begin + (text.len() - begin) / 2).rev().find(|at| text.is_char_boundary(*at));
-            text.truncate(middle.unwrap_or(begin));
-        }
+        let Some((run, begin)) = &*locked(&self.last) else { return };
+        let Some(text) = runs.get_mut(run) else { return };
+        let middle = (*begin..=begin + text.len().saturating_sub(*begin) / 2).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(middle.unwrap_or(*begin));
     }
     /// Takes this many more records and then fails, as a full disk does.
     pub fn fills_up_after(&self, records: usize) {
@@ -48,19 +48,22 @@ impl MemoryJournal {
 
 #[async_trait]
 impl Journal for MemoryJournal {
-    async fn append(&self, run: &RunId, record: &Record) -> PortResult<()> {
+    async fn append(&self, run: &RunId, records: &[Record]) -> PortResult<()> {
         if let Some(left) = &mut *locked(&self.full) {
-            let more = left.checked_sub(1);
+            let more = left.checked_sub(records.len());
             *left = more.ok_or_else(|| PortError::new(PortErrorKind::Refused, run.to_string(), "no space left on the simulated disk"))?;
         }
-        let line =
-            serde_json::to_string(record).map_err(|error| PortError::new(PortErrorKind::Malformed, run.to_string(), error.to_string()))?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        let line = |record| serde_json::to_string(record).map(|line| line + "\n");
+        let lines: Result<String, _> = records.iter().map(line).collect();
+        let lines = lines.map_err(|error| PortError::new(PortErrorKind::Malformed, run.to_string(), error.to_string()))?;
         let mut runs = locked(&self.runs);
         let text = runs.entry(run.clone()).or_default();
         text.truncate(whole(text));
-        text.push_str(&line);
-        text.push('\n');
-        *locked(&self.last) = Some(run.clone());
+        *locked(&self.last) = Some((run.clone(), text.len()));
+        text.push_str(&lines);
         Ok(())
     }
     async fn read_on(&self, run: &RunId, from: Position) -> PortResult<(Vec<Record>, Position)> {

@@ -116,13 +116,13 @@ async fn a_look_at_a_run_that_goes_on_costs_a_list_and_what_is_new() {
     let watching = bench.s3("bob").await.journal(&place);
     let mut asked = Counter::of(&bench, &place.prefix).await;
     for n in 0..23 {
-        journal.append(&run, &record(n)).await.unwrap();
+        journal.append(&run, &[record(n)]).await.unwrap();
     }
     assert_eq!(asked.since().await, [0, 23, 0, 0], "whoever writes asks nothing");
     let (seen, mut position) = watching.read_on(&run, Position::default()).await.unwrap();
     assert_eq!((seen.len(), asked.since().await), (23, [23, 0, 5, 0]), "moto has five to a page");
     for n in 23..26 {
-        journal.append(&run, &record(n)).await.unwrap();
+        journal.append(&run, &[record(n)]).await.unwrap();
         let (new, next) = watching.read_on(&run, position).await.unwrap();
         position = next;
         assert_eq!((new.as_slice(), asked.since().await), (&[record(n)][..], [1, 1, 1, 0]));

@@ -260,7 +260,7 @@ async fn whose_answer_is_lost(bench: &Bench) {
     lossy.loses_the_answers_to(1);
     let journal = s3.journal(&place.beside("bldr"));
     let (run, record) = (RunId("20261122-124301-k3f9".into()), Record { at: Timestamp(1), event: Event::Warning { message: "x".into() } });
-    journal.append(&run, &record).await.unwrap();
+    journal.append(&run, std::slice::from_ref(&record)).await.unwrap();
     assert_eq!(journal.read(&run).await.unwrap(), [record], "once, not twice");
     assert_eq!(lossy.lost(), 5);
 }
@@ -273,7 +273,7 @@ async fn records_that_come_while_one_is_on_its_way_go_together() {
     let run = RunId("20261122-124301-k3f9".into());
     let record = |n: i64| Record { at: Timestamp(n), event: Event::Warning { message: "x".into() } };
     let records: Vec<_> = (0..100).map(record).collect();
-    for answer in futures::future::join_all(records.iter().map(|record| journal.append(&run, record))).await {
+    for answer in futures::future::join_all(records.iter().map(|record| journal.append(&run, std::slice::from_ref(record)))).await {
         answer.unwrap();
     }
     assert_eq!(journal.read(&run).await.unwrap(), records);
@@ -281,8 +281,8 @@ async fn records_that_come_while_one_is_on_its_way_go_together() {
         bench.moto.s3("GET", &format!("/our-fleet?list-type=2&prefix={}/runs/", place.prefix), "").await.unwrap().matches("<Key>").count();
     assert!(segments <= 5, "{segments} objects for 100 records");
     // Another writer of the same run takes the next number, and nobody's place.
-    other.append(&run, &record(100)).await.unwrap();
-    journal.append(&run, &record(101)).await.unwrap();
+    other.append(&run, &[record(100)]).await.unwrap();
+    journal.append(&run, &[record(101)]).await.unwrap();
     assert_eq!(other.read(&run).await.unwrap(), (0..102).map(record).collect::<Vec<_>>());
 }
 

@@ -84,7 +84,7 @@ pub async fn watched<T>(what: Work<'_>, stores: &Stores, session: &Session, work
         (None, Some(run)) => {
             screen.note("stopping here and now: that is recorded, and the lock given back; once more leaves both");
             let record = Record { at: stores.clock.now(), event: Event::RunStopped { run: run.clone() } };
-            let recorded = interruptions.last(stores.journal.append(run, &record)).await;
+            let recorded = interruptions.last(stores.journal.append(run, std::slice::from_ref(&record))).await;
             screen.notify(&record);
             let exit = Exit::new(Code::Interrupted, "stopped: what was in flight is as it is").line(format!(
                 "`bldr run.show:{run}` shows its doubtful steps, `bldr run.resume:{run}` looks at them and finishes the run"

@@ -259,9 +259,8 @@ impl<'a> Execution<'a> {
     /// Whether it went well.
     async fn entry(&self, stack: &StackName, steps: &[Step], moving: Option<Moving>) -> bool {
         let begun = self.ports.clock.now().0;
-        self.telling.tell(Event::StackStarted { stack: stack.clone(), was: self.was(stack) }).await;
-        let (outcome, reason) = StackRun::new(self, stack).walk(steps, moving).await;
-        self.telling.finish(stack, outcome, reason, self.telling.millis_since(begun)).await;
+        let started = self.telling.record(Event::StackStarted { stack: stack.clone(), was: self.was(stack) });
+        let outcome = StackRun::new(self, stack, started).walk(steps, moving, begun).await;
         outcome.is_success()
     }
 

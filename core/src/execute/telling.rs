@@ -90,13 +90,27 @@ impl<'a> Telling<'a> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// An event of this moment.
+    pub(crate) fn record(&self, event: Event) -> Record {
+        Record { at: self.clock.now(), event }
+    }
+
     /// Records first, then shows.
     pub(crate) async fn tell(&self, event: Event) {
-        let record = Record { at: self.clock.now(), event };
-        if let Err(error) = self.journal.append(self.run, &record).await {
+        self.tell_all(&[self.record(event)]).await;
+    }
+
+    /// The same of several, recorded in one go.
+    async fn tell_all(&self, records: &[Record]) {
+        if records.is_empty() {
+            return;
+        }
+        if let Err(error) = self.journal.append(self.run, records).await {
             self.report().unrecorded.get_or_insert(error.to_string());
         }
-        self.operator.notify(&record);
+        for record in records {
+            self.operator.notify(record);
+        }
     }
 
     /// Why the run can no longer be recorded, where that is so.
@@ -141,8 +155,21 @@ impl<'a> Telling<'a> {
 
     /// How it ended for a stack.
     pub(crate) async fn finish(&self, stack: &StackName, outcome: Outcome, reason: Option<String>, millis: u64) {
+        self.finish_after(Vec::new(), stack, outcome, reason, millis).await;
+    }
+
+    /// The same, and before it what is untold yet.
+    pub(crate) async fn finish_after(
+        &self,
+        mut untold: Vec<Record>,
+        stack: &StackName,
+        outcome: Outcome,
+        reason: Option<String>,
+        millis: u64,
+    ) {
         self.note(stack, outcome, reason.clone());
-        self.tell(Event::StackFinished { stack: stack.clone(), outcome, reason, millis }).await;
+        untold.push(self.record(Event::StackFinished { stack: stack.clone(), outcome, reason, millis }));
+        self.tell_all(&untold).await;
     }
 
     /// The end of the run, which began then.
@@ -166,12 +193,29 @@ impl<'a> Telling<'a> {
         action: Action,
         work: impl Future<Output = Stepped>,
     ) -> Result<(), Trouble> {
+        let mut untold = Vec::new();
+        let ended = self.step_after(&mut untold, stack, node, action, work).await;
+        self.tell_all(&untold).await;
+        ended
+    }
+
+    /// The same for one of many that follow each other at once: what is untold of the one before is told with the beginning of this one, in
+    /// one go, and the end of this one is left untold.
+    pub(crate) async fn step_after(
+        &self,
+        untold: &mut Vec<Record>,
+        stack: &StackName,
+        node: Option<NodeName>,
+        action: Action,
+        work: impl Future<Output = Stepped>,
+    ) -> Result<(), Trouble> {
         if let Some(problem) = self.unlocked() {
             let reason = format!("the lock is lost, so '{}' was not begun: {problem}", action.doing());
             return Err(Trouble { reason, refused: false, interrupted: false });
         }
         let begun = self.now();
-        self.tell(Event::StepStarted { stack: stack.clone(), node: node.clone(), action }).await;
+        untold.push(self.record(Event::StepStarted { stack: stack.clone(), node: node.clone(), action }));
+        self.tell_all(&std::mem::take(untold)).await;
         let undoing = action >= Action::Revert;
         if let Some(problem) = self.unrecorded().filter(|_| !undoing) {
             let reason = format!("the run can no longer be recorded, so '{}' was not begun: {problem}", action.doing());
@@ -181,12 +225,12 @@ impl<'a> Telling<'a> {
         let (stack, millis) = (stack.clone(), self.millis_since(begun));
         match done {
             Ok(Done { change, detail, states }) => {
-                self.tell(Event::StepFinished { stack, node, action, change, millis, detail, states }).await;
+                untold.push(self.record(Event::StepFinished { stack, node, action, change, millis, detail, states }));
                 Ok(())
             }
             Err(Failed { error, states, interrupted }) => {
                 let reason = format!("{error} (while {})", action.doing());
-                self.tell(Event::StepFailed { stack, node, action, reason: reason.clone(), millis, states }).await;
+                untold.push(self.record(Event::StepFailed { stack, node, action, reason: reason.clone(), millis, states }));
                 Err(Trouble { reason, refused: error.kind == PortErrorKind::Refused, interrupted })
             }
         }

@@ -91,7 +91,7 @@ async fn every_event_comes_back_as_it_was(journal: &dyn Journal) {
     let run = run("20261122-124301-k3f9");
     let mut written = Vec::new();
     for record in every_event() {
-        journal.append(&run, &record).await.unwrap();
+        journal.append(&run, std::slice::from_ref(&record)).await.unwrap();
         written.push(record);
         assert_eq!(journal.read(&run).await.unwrap(), written, "it can be read at any time");
     }
@@ -100,7 +100,7 @@ async fn every_event_comes_back_as_it_was(journal: &dyn Journal) {
 async fn runs_are_listed_oldest_first_and_kept_apart(journal: &dyn Journal) {
     let names = ["20261122-124301-k3f9", "20251122-124301-zzzz", "20261122-124301-a000"];
     for name in names {
-        journal.append(&run(name), &warning(name)).await.unwrap();
+        journal.append(&run(name), &[warning(name)]).await.unwrap();
     }
     let listed = journal.runs().await.unwrap();
     assert_eq!(listed, [run(names[1]), run(names[2]), run(names[0])]);
@@ -112,7 +112,7 @@ async fn runs_are_listed_oldest_first_and_kept_apart(journal: &dyn Journal) {
 async fn records_of_tasks_at_the_same_time_are_all_kept(journal: &dyn Journal) {
     let run = run("20261122-124301-k3f9");
     let records: Vec<_> = (10..40).map(|n| warning(&format!("{n}{}", "x".repeat(5000)))).collect();
-    for answer in join_all(records.iter().map(|record| journal.append(&run, record))).await {
+    for answer in join_all(records.chunks(2).map(|records| journal.append(&run, records))).await {
         answer.unwrap();
     }
     let mut read = journal.read(&run).await.unwrap();
@@ -127,9 +127,7 @@ async fn who_reads_on_gets_what_is_new_and_nothing_twice(journal: &dyn Journal) 
     let mut position = Position::default();
     for batch in [0..1, 1..1, 1..12, 12..12, 12..15] {
         let records: Vec<_> = batch.map(|n| warning(&format!("number {n} \u{e4}"))).collect();
-        for record in &records {
-            journal.append(&run, record).await.unwrap();
-        }
+        journal.append(&run, &records).await.unwrap();
         let (new, next) = journal.read_on(&run, position).await.unwrap();
         assert_eq!(new, records);
         position = next;

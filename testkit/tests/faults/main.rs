@@ -50,12 +50,12 @@ fn named(world: &World, node: &str) -> String {
 
 /// What is recorded of a run that was killed: that it was, all that the operator was told, and what nobody knows the end of.
 fn is_cut_short(world: &World, record: &RunRecord, records: &[Record], told: &str) {
-    // What a highstate is at is shown, and not recorded. A record is written before it is shown.
+    // What a highstate is at is shown, and not recorded. Records are written before they are shown, two in one go at most.
     let mut shown = world.operator.told();
     shown.retain(|said| !matches!(said.event, Event::StateBegun { .. }));
     let mut left = records.iter();
     assert!(shown.iter().all(|said| left.any(|record| record == said)), "{told}: {shown:?}\n{records:?}");
-    assert!(records.len() - shown.len() <= 1, "{told}: {} of {} records were shown", shown.len(), records.len());
+    assert!(records.len() - shown.len() <= 2, "{told}: {} of {} records were shown", shown.len(), records.len());
     let began = records.iter().filter(|record| matches!(record.event, Event::StepStarted { .. })).count();
     let ended = records.iter().filter(|record| matches!(record.event, Event::StepFinished { .. } | Event::StepFailed { .. })).count();
     assert_eq!(record.open_steps().count(), began - ended, "{told}");

@@ -15,7 +15,7 @@ use crate::{
     name::StackName,
     old_keys,
     plan::{Step, Unproven},
-    ports::Revision,
+    ports::{Record, Revision},
 };
 use std::{collections::HashMap, time::Duration};
 
@@ -50,10 +50,12 @@ pub(super) struct StackRun<'a> {
     started: Vec<u64>,
     confirmed: bool,
     clean: bool,
+    /// What has happened and is not told yet: it is with what comes next, which is at once.
+    untold: Vec<Record>,
 }
 
 impl<'a> StackRun<'a> {
-    pub(super) fn new(execution: &'a Execution<'a>, stack: &'a StackName) -> Self {
+    pub(super) fn new(execution: &'a Execution<'a>, stack: &'a StackName, started: Record) -> Self {
         let nodes = execution.fleet.stacks.get(stack).map_or(&[][..], |s| &s.nodes);
         Self {
             execution,
@@ -67,12 +69,13 @@ impl<'a> StackRun<'a> {
             started: nodes.iter().filter(|n| n.woken).map(|n| n.name.number()).collect(),
             confirmed: false,
             clean: true,
+            untold: vec![started],
         }
     }
 
     /// Takes the steps in order, up to the first that fails; what was switched and not confirmed is then put back, and
-    /// nodes that were started are stopped again all the same.
-    pub(super) async fn walk(mut self, steps: &[Step], mut moving: Option<Moving>) -> (Outcome, Option<String>) {
+    /// nodes that were started are stopped again all the same. How that ended is told.
+    pub(super) async fn walk(mut self, steps: &[Step], mut moving: Option<Moving>, begun: i64) -> Outcome {
         let mut end: Option<(Outcome, String)> = None;
         let last_confirmation = steps.iter().rposition(|step| step.action == Action::Confirm);
         for (at, step) in steps.iter().enumerate() {
@@ -102,10 +105,13 @@ impl<'a> StackRun<'a> {
                 Ok(_) => {}
             }
         }
+        let (outcome, reason) = end.map_or((Outcome::Remastered, None), |(outcome, reason)| (outcome, Some(reason)));
+        let telling = &self.execution.telling;
+        telling.finish_after(self.untold, self.stack, outcome, reason, telling.millis_since(begun)).await;
         for host in self.hosts.values() {
             self.execution.ports.minions.release(host).await;
         }
-        end.map_or((Outcome::Remastered, None), |(outcome, reason)| (outcome, Some(reason)))
+        outcome
     }
 
     /// What a step that failed comes to for the stack.
@@ -210,7 +216,11 @@ impl<'a> StackRun<'a> {
     /// Takes a step, and tells of it.
     async fn step(&mut self, step: Step, sleeps_again: bool) -> Result<(), Trouble> {
         let (telling, stack) = (&self.execution.telling, self.stack);
-        telling.step(stack, step.node.map(|number| stack.node(number)), step.action, self.taken(step, sleeps_again)).await
+        let node = step.node.map(|number| stack.node(number));
+        let mut untold = std::mem::take(&mut self.untold);
+        let ended = telling.step_after(&mut untold, stack, node, step.action, self.taken(step, sleeps_again)).await;
+        self.untold = untold;
+        ended
     }
 
     async fn taken(&mut self, step: Step, sleeps_again: bool) -> Stepped {
