@@ -1,14 +1,26 @@
 //! How are many who want the same of a machine served? Together: whoever comes while somebody is served waits, and all who wait are
 //! served in one go after that.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::oneshot;
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep_until},
+};
 
 /// Those who wait for the same kind of answer from one machine.
 pub(crate) struct Crowd<Asked, Answer> {
     waiting: Mutex<Vec<(Asked, oneshot::Sender<Answer>)>>,
-    turn: tokio::sync::Mutex<()>,
+    /// Whoever has it serves, and not before the machine has rested.
+    turn: tokio::sync::Mutex<Option<Instant>>,
 }
+
+/// How many times longer than it was at work a machine rests before it is asked again, and how long at most. To be asked costs it more than
+/// one more in the question, most of all a salt-master, which starts Salt each time: where many come, more of them come meanwhile.
+const REST: u32 = 2;
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 impl<Asked, Answer> Default for Crowd<Asked, Answer> {
     fn default() -> Self {
@@ -22,21 +34,57 @@ impl<Asked, Answer> Crowd<Asked, Answer> {
     pub(crate) async fn join(&self, asked: Asked, serve: impl AsyncFnOnce(Vec<Asked>) -> Vec<Answer>) -> Option<Answer> {
         let (answer, mut answered) = oneshot::channel();
         self.waiting().push((asked, answer));
-        let turn = self.turn.lock().await;
+        let mut turn = self.turn.lock().await;
         // Somebody may have asked for this one, too.
         if let Ok(answer) = answered.try_recv() {
             return Some(answer);
         }
+        if let Some(rested) = *turn {
+            sleep_until(rested).await;
+        }
+        let began = Instant::now();
         let (crowd, answers): (Vec<_>, Vec<_>) = std::mem::take(&mut *self.waiting()).into_iter().unzip();
         for (answer, its) in answers.into_iter().zip(serve(crowd).await) {
             // Nobody listens any more where the caller has gone.
             let _ = answer.send(its);
         }
+        let now = Instant::now();
+        *turn = Some(now + (now.duration_since(began) * REST).min(LONGEST_REST));
         drop(turn);
         answered.await.ok()
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<(Asked, oneshot::Sender<Answer>)>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::join;
+    use tokio::{task::yield_now, time::sleep};
+
+    /// Everybody who is served is told who else was.
+    async fn served(crowd: &Crowd<&'static str, Vec<&'static str>>, who: &'static str) -> Vec<&'static str> {
+        let serve = async |all: Vec<&'static str>| {
+            sleep(Duration::from_millis(20)).await;
+            vec![all.clone(); all.len()]
+        };
+        crowd.join(who, serve).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_comes_while_somebody_is_served_or_the_machine_rests_is_served_with_the_others() {
+        let crowd = Crowd::default();
+        let late = async |who| {
+            yield_now().await;
+            served(&crowd, who).await
+        };
+        let (first, second, third) = join!(served(&crowd, "ada"), late("bob"), late("cyd"));
+        assert_eq!((first, second, third), (vec!["ada"], vec!["bob", "cyd"], vec!["bob", "cyd"]));
+        // It rests: nobody of these is served alone.
+        let (fourth, fifth) = join!(served(&crowd, "dan"), late("eve"));
+        assert_eq!((fourth, fifth), (vec!["dan", "eve"], vec!["dan", "eve"]));
     }
 }
