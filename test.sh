@@ -67,6 +67,9 @@ if ! { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; then
     rustup component add rustfmt clippy
 fi
 
+# Of what is compiled for the first time nothing is kept for a second time: that would be gigabytes, and takes longer.
+[[ -e ${CARGO_TARGET_DIR:-target}/debug ]] || export CARGO_INCREMENTAL=0
+
 failed=()
 # Runs all of them: who fixes one wants to know of the others.
 part() {

@@ -10,7 +10,7 @@ use crate::{
 use async_trait::async_trait;
 use bldr_core::ports::Heard;
 use cryptovec::CryptoVec;
-use futures::FutureExt;
+use futures::{FutureExt, future::Either};
 use std::time::{Duration, Instant};
 use thrussh::{
     ChannelMsg, Sig,
@@ -82,19 +82,17 @@ impl<H: Handler + 'static> Session for ThrusshSession<H> {
         if !can_be_typed(program) {
             return self.exec(&program.command(), program.stdin, deadline, ear).await;
         }
-        let kept = match self.shell.take() {
+        let found = match self.shell.take() {
             Some(mut shell) => match shell.is_there(self.opening).await {
-                true => Some(shell),
+                true => Either::Left(shell),
                 false => return Err(self.end(SshError::Stale)),
             },
-            None => None,
+            None => Either::Right(self.channel().await?),
         };
-        let channel = if kept.is_some() { None } else { Some(self.channel().await?) };
         let running = async {
-            let mut shell = match (kept, channel) {
-                (Some(shell), _) => shell,
-                (None, Some(channel)) => TypedShell::start(channel, program).await?,
-                (None, None) => return Err(SshError::Stale),
+            let mut shell = match found {
+                Either::Left(shell) => shell,
+                Either::Right(channel) => TypedShell::start(channel, program).await?,
             };
             let ended = shell.run(program, ear).await?;
             Ok((shell, ended))
