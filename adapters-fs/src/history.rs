@@ -88,7 +88,7 @@ impl History {
         if fs::hard_link(current, &path).is_err() {
             let aside = self.0.path().join(".new");
             let like = fs::metadata(current).map_err(failed("read", current))?;
-            return crate::folder::replace(&path, &aside, bytes, Some((&like, crate::folder::Ownership::KeptIfAllowed)));
+            crate::folder::replace(&path, &aside, bytes, Some((&like, crate::folder::Ownership::KeptIfAllowed)))?;
         }
         flush_folder(self.0.path()).and_then(|()| flush_folder(parent(self.0.path()))).map_err(failed("flush", &path))
     }

@@ -24,7 +24,10 @@ obstacles() {
         fi
     done
     [ "${kind:=str}" = str ] || echo "its configuration says 'master_type: $kind', and bldr moves minions with one plain master; take that line out"
-    command -v ss >/dev/null || echo "there is no 'ss' on it, which tells whom the minion is connected to; install iproute2"
+    case $toward in *:*)
+        command -v ss >/dev/null || echo "there is no 'ss' on it, which tells whom the minion is connected to by IPv6; install iproute2"
+        ;;
+    esac
     for port in $(mute "$toward" 4505 4506); do
         echo "$toward does not answer it at port $port"
     done

@@ -572,8 +572,8 @@ pub struct Position(pub u64);
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Adds these records in their order, in one go; once this returns they survive a power cut. Where it fails, none was added; a crash in
-    /// the middle of it may leave the first of them.
+    /// Adds these records in their order, in one go; once this returns they survive a power cut. Where it fails, and after a crash in
+    /// the middle of it, nobody knows how many there are: none, the first of them, or all.
     async fn append(&self, run: &RunId, records: &[Record]) -> PortResult<()>;
     /// A run's records in order. A last line that was cut off by a crash is left out; a damaged line before it is `Malformed`.
     async fn read(&self, run: &RunId) -> PortResult<Vec<Record>> {

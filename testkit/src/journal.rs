@@ -51,7 +51,8 @@ impl Journal for MemoryJournal {
     async fn append(&self, run: &RunId, records: &[Record]) -> PortResult<()> {
         if let Some(left) = &mut *locked(&self.full) {
             let more = left.checked_sub(records.len());
-            *left = more.ok_or_else(|| PortError::new(PortErrorKind::Refused, run.to_string(), "no space left on the simulated disk"))?;
+            *left = more.unwrap_or(0);
+            more.ok_or_else(|| PortError::new(PortErrorKind::Refused, run.to_string(), "no space left on the simulated disk"))?;
         }
         if records.is_empty() {
             return Ok(());

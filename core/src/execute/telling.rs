@@ -29,6 +29,8 @@ pub(crate) struct Telling<'a> {
     operator: &'a dyn Operator,
     clock: &'a dyn Clock,
     report: Mutex<super::RunReport>,
+    /// How steps ended that could not be recorded then.
+    late: Mutex<Vec<Record>>,
 }
 
 /// What came of a step that did not fail.
@@ -83,7 +85,7 @@ impl<'a> Telling<'a> {
         operator: &'a dyn Operator,
         clock: &'a dyn Clock,
     ) -> Self {
-        Self { run, cloud, fence, journal, operator, clock, report: Mutex::default() }
+        Self { run, cloud, fence, journal, operator, clock, report: Mutex::default(), late: Mutex::default() }
     }
 
     fn report(&self) -> MutexGuard<'_, super::RunReport> {
@@ -100,13 +102,19 @@ impl<'a> Telling<'a> {
         self.tell_all(&[self.record(event)]).await;
     }
 
-    /// The same of several, recorded in one go.
+    /// The same of several, recorded in one go. What cannot be recorded of steps that have ended is tried again with what comes next: they
+    /// were taken, and the end of one may be recorded twice.
     async fn tell_all(&self, records: &[Record]) {
         if records.is_empty() {
             return;
         }
-        if let Err(error) = self.journal.append(self.run, records).await {
+        let late = || self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = std::mem::take(&mut *late());
+        all.extend_from_slice(records);
+        if let Err(error) = self.journal.append(self.run, &all).await {
             self.report().unrecorded.get_or_insert(error.to_string());
+            all.retain(|record| matches!(record.event, Event::StepFinished { .. } | Event::StepFailed { .. }));
+            late().extend(all);
         }
         for record in records {
             self.operator.notify(record);

@@ -97,6 +97,9 @@ fn after(fault: Fault, at: usize) -> (bool, usize) {
         let record = RunRecord::of(&id, &records);
         if let (None, Some(record)) = (&report, &record) {
             is_cut_short(&world, record, &records, &told);
+            let commanded = struck.between.commanded().filter(|node| NODES.contains(&node.to_string().as_str()));
+            let open = |node: &NodeName| record.open_steps().any(|(_, step)| step.node.as_ref() == Some(node));
+            assert!(commanded.as_ref().is_none_or(open), "{told}: {commanded:?} was commanded, and no step of it recorded before");
         }
         for node in NODES {
             assert!([A, B].contains(&named(&world, node).as_str()), "{told}: the context of {node} names {}", named(&world, node));
@@ -125,6 +128,8 @@ fn after(fault: Fault, at: usize) -> (bool, usize) {
         if let Some(Ok(report)) = &report {
             let recorded = record.as_ref().is_some_and(|record| record.ended);
             assert!(recorded || report.unrecorded.is_some(), "{told}: it ended, and the record does not say so");
+            let open: Vec<_> = record.iter().filter(|record| record.ended).flat_map(RunRecord::open_steps).collect();
+            assert!(open.is_empty(), "{told}: it ended, and the record does not say how these did: {open:?}");
         }
         let calm = Interposed { world: &world, between: Struck::new(&world, fault, usize::MAX) };
         let again = calm.remaster_all(NEW, &RunId("run-002".into()), Unshared::Refused).await.unwrap();

@@ -3,6 +3,7 @@
 use bldr_core::{
     error::{PortError, PortErrorKind, PortResult},
     fleet::{Host, Instance, Timestamp},
+    name::NodeName,
     ports::{Clock, SharedAddress},
 };
 use bldr_testkit::{
@@ -13,7 +14,10 @@ use bldr_testkit::{
 };
 use futures::{executor::block_on, future::pending};
 use std::{
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::Notify;
@@ -105,6 +109,7 @@ pub struct Struck<'a> {
     struck: AtomicUsize,
     dead: AtomicBool,
     killed: Notify,
+    commanded: Mutex<Option<NodeName>>,
 }
 
 impl<'a> Struck<'a> {
@@ -117,6 +122,7 @@ impl<'a> Struck<'a> {
             struck: AtomicUsize::new(0),
             dead: AtomicBool::new(false),
             killed: Notify::new(),
+            commanded: Mutex::default(),
         }
     }
     /// How many calls were made.
@@ -130,6 +136,11 @@ impl<'a> Struck<'a> {
     /// Comes back once the program is killed.
     pub async fn killed(&self) {
         self.killed.notified().await;
+    }
+
+    /// Who was about to be commanded when the program was killed.
+    pub fn commanded(&self) -> Option<NodeName> {
+        self.commanded.lock().unwrap().clone()
     }
 
     fn error<T>(&self, kind: PortErrorKind, problem: &str) -> PortResult<T> {
@@ -148,7 +159,12 @@ impl<'a> Struck<'a> {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         let (now, since) = (call == self.at, call >= self.at);
         match (self.fault, port) {
-            (Fault::KilledBefore, _) if now => self.die().await,
+            (Fault::KilledBefore, port) if now => {
+                if let Call::Machine(host, _) = port {
+                    *self.commanded.lock().unwrap() = Some(host.node.clone());
+                }
+                self.die::<T>().await;
+            }
             (Fault::Cut(calls), _) if since && call - self.at < calls => {
                 return self.error(PortErrorKind::Unreachable, "the network is cut");
             }
