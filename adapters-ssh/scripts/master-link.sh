@@ -10,40 +10,6 @@ set -eu
 
 # peers: the addresses that processes here are connected to at port 4505, each once.
 peers() {
-    # As the kernel lists them: the address at the other end and its port in hexadecimal, and 01 for a connection that is established. The
-    # address has its last byte first, on every processor that machines in AWS have.
-    connections=$(grep -hs ':1199 01 ' /proc/net/tcp /proc/net/tcp6) || :
-    told=
-    while read -r _ _ peer _; do
-        peer=${peer%:1199}
-        case $peer in
-        '') continue ;;
-        # IPv4, and that on a socket that takes both.
-        ????????) quad=$((0x$peer)) ;;
-        0000000000000000FFFF0000????????) quad=$((0x${peer#0000000000000000FFFF0000})) ;;
-        *)
-            # To write IPv6 as everybody else does takes more than a shell. Without ss it stays as it is, and is no master's address.
-            ! command -v ss >/dev/null || {
-                peers_by_ss
-                return
-            }
-            quad=
-            ;;
-        esac
-        [ -z "$quad" ] || peer=$((quad & 255)).$((quad >> 8 & 255)).$((quad >> 16 & 255)).$((quad >> 24 & 255))
-        case $told in *"$peer
-"*) ;; *)
-            told="$told$peer
-" ;;
-        esac
-    done <<KERNEL
-$connections
-KERNEL
-    printf '%s' "$told"
-}
-
-# peers_by_ss: the same.
-peers_by_ss() {
     connections=$(ss -Htn state established '( dport = :4505 )') || :
     told=' '
     while read -r _ _ _ peer _; do

@@ -16,6 +16,10 @@ wanted=$body
 # The seconds since this machine was started: no clock that somebody sets, and no process to ask it.
 read -r now _ </proc/uptime
 until=$((${now%.*} + seconds))
+command -v ss >/dev/null || {
+    echo "bldr: there is no 'ss' here, which tells whom the minion is connected to; install iproute2" >&2
+    exit 69
+}
 
 # runs_minion WORD...: whether a command line is salt-minion's, or that of an interpreter that runs it.
 runs_minion() {

@@ -24,10 +24,7 @@ obstacles() {
         fi
     done
     [ "${kind:=str}" = str ] || echo "its configuration says 'master_type: $kind', and bldr moves minions with one plain master; take that line out"
-    case $toward in *:*)
-        command -v ss >/dev/null || echo "there is no 'ss' on it, which tells whom the minion is connected to by IPv6; install iproute2"
-        ;;
-    esac
+    command -v ss >/dev/null || echo "there is no 'ss' on it, which tells whom the minion is connected to; install iproute2"
     for port in $(mute "$toward" 4505 4506); do
         echo "$toward does not answer it at port $port"
     done
