@@ -31,16 +31,10 @@ pub struct SshMasters {
 
 /// Those who want something of one master. What many want of it costs it hardly more than what one does: a `salt` command is a second of
 /// computing, whomever it asks about.
+#[derive(Default)]
 struct Door {
     pings: Crowd<(Vec<String>, Duration), PortResult<BTreeSet<String>>>,
-    /// How long these take is a sign of how the master fares: nobody waits here for more than others.
     accepts: Crowd<(String, PublicKey), PortResult<Change>>,
-}
-
-impl Default for Door {
-    fn default() -> Self {
-        Self { pings: Crowd::resting(), accepts: Crowd::default() }
-    }
 }
 
 /// What `salt` itself takes to start and end, beside the wait for minions.
