@@ -29,7 +29,8 @@ use std::fmt;
 /// Whatever keeps it from being begun. How it ended is in the events and the code.
 pub async fn update(wanted: &request::Update, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
     let held = Held::take(&ports.stores, session).await?;
-    held.during(session.screen.clone(), updated(wanted, Orphans::Stay, ports, session)).await
+    let ended = async { updated(wanted, Orphans::Stay, &listed(ports, session).await?, ports, session).await };
+    held.during(session.screen.clone(), ended).await
 }
 
 /// Updates a master and the keys it holds.
@@ -46,7 +47,7 @@ pub async fn update_master(wanted: &request::UpdateMaster, ports: &Ports, sessio
         }
         let update = request::Update { stack, mode: wanted.mode, concurrency: Concurrency::Serial, autostart: wanted.autostart };
         let orphans = if wanted.yes { Orphans::Go } else { Orphans::GoWhereFew };
-        updated(&update, orphans, ports, session).await
+        updated(&update, orphans, &fleet, ports, session).await
     };
     held.during(screen, ended).await
 }
@@ -61,10 +62,9 @@ enum Orphans {
     Go,
 }
 
-async fn updated(wanted: &request::Update, orphans: Orphans, ports: &Ports, session: &Session) -> Result<Code, Exit> {
+async fn updated(wanted: &request::Update, orphans: Orphans, fleet: &Fleet, ports: &Ports, session: &Session) -> Result<Code, Exit> {
     let sources = ports.sources(&session.place);
-    let fleet = listed(ports, session).await?;
-    if named::stack(&fleet, &wanted.stack)?.nodes.is_empty() {
+    if named::stack(fleet, &wanted.stack)?.nodes.is_empty() {
         return Err(Exit::refused(format!("{} has no instance in {}", wanted.stack, fleet.region)).line("nothing was changed"));
     }
     let update = Update {
@@ -80,7 +80,7 @@ async fn updated(wanted: &request::Update, orphans: Orphans, ports: &Ports, sess
     };
     let sweep = percent.map(|percent| Sweep { sources: &sources, percent });
     let run = run_of(session, ports.stores.clock.now());
-    let work = async |operator: &dyn Operator| update::update(&update, sweep.as_ref(), &fleet, &run, &ports.of_an_update(operator)).await;
+    let work = async |operator: &dyn Operator| update::update(&update, sweep.as_ref(), fleet, &run, &ports.of_an_update(operator)).await;
     let updated = watched(Work::Steps(&run.id), &ports.stores, session, work).await?;
     let done = updated.report.outcomes.get(&wanted.stack) == Some(&Outcome::Updated);
     // A launch that was cut short in its update has come to its end; if it is not somebody else's by now.
