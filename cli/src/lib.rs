@@ -33,7 +33,7 @@ use wiring::Place;
 /// Runs the program on a command line without the program's name, and tells everything there is to tell.
 pub fn run(argv: impl IntoIterator<Item = OsString>) -> Code {
     let argv: Vec<OsString> = argv.into_iter().collect();
-    let typed = argv.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    let typed = argv.iter().map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ");
     let format = if args::wants_json(&argv) { Format::Json } else { Format::Text };
     let mut screen = Screen::of_this_process(format, false);
     let ended = match args::parse(argv) {
@@ -58,6 +58,12 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> Code {
         }
         _ => code,
     }
+}
+
+/// A word as it has to be typed to be one word again; what means nothing to a shell's reading of words is left as it is.
+fn quoted(word: &str) -> String {
+    let apart = word.is_empty() || word.contains(|letter: char| letter.is_whitespace() || matches!(letter, '\'' | '"' | '\\'));
+    if apart { shell_words::quote(word).into_owned() } else { word.to_owned() }
 }
 
 fn carried_out(given: &Given, typed: String, screen: &mut Screen) -> Result<Code, Exit> {

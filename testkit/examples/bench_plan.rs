@@ -17,7 +17,7 @@ use bldr_core::{
     soundness,
     survey::NewMaster,
 };
-use bldr_testkit::{salt, spec::FleetSpec, stores::MemoryProjects};
+use bldr_testkit::{figures, salt, spec::FleetSpec, stores::MemoryProjects};
 use std::{error::Error, time::Instant};
 
 /// A fleet of one-node stacks, all still on the old master, which holds their keys.
@@ -76,15 +76,9 @@ fn resident() -> Result<usize, Box<dyn Error>> {
     Ok(pages * 4096)
 }
 
-fn first_line_with(path: &str, start: &str) -> String {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines().find(|line| line.starts_with(start)).and_then(|line| line.split(':').nth(1)).unwrap_or("unknown").trim().into()
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let date = std::process::Command::new("date").args(["-u", "+%F %H:%M"]).output()?;
-    println!("{} UTC, {}", String::from_utf8_lossy(&date.stdout).trim(), first_line_with("/proc/cpuinfo", "model name"));
+    println!("{}", figures::machine_and_date());
     println!("{:>8}  {:>10}  {:>16}  {:>16}", "stacks", "plan", "fleet per stack", "with plan");
     let key = PublicKey::from_pem(&salt::made_up_key("a")).ok_or("a made-up key is one")?;
     for count in [10_000, 100_000] {

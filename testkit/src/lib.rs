@@ -7,6 +7,7 @@ pub mod clock;
 pub mod contract;
 pub mod disk;
 pub mod disturbance;
+pub mod figures;
 pub mod journal;
 #[cfg(feature = "lab")]
 pub mod lab;

@@ -7,7 +7,7 @@ use crate::{
     screen::line::counted,
     wiring::Ports,
 };
-use bldr_core::{address::MasterAddress, fleet::Fleet, name::StackName, plan::Scope, survey};
+use bldr_core::{address::MasterAddress, event::RunId, fleet::Fleet, name::StackName, plan::Scope, survey};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Moves them back, those of one old master after those of another.
@@ -21,6 +21,10 @@ pub async fn roll_back(wanted: &Rollback, ports: &Ports, session: &mut Session) 
 
 async fn under_the_lock(wanted: &Rollback, ports: &Ports, session: &mut Session) -> Result<Code, Exit> {
     let run = runs::read(&wanted.run, &ports.stores).await?.record;
+    if wanted.run != run.id.0 {
+        session.typed = by_name(&session.typed, &wanted.run, &run.id);
+        session.screen.note(&format!("{} is {}: to go on after an interruption, type `{}`", wanted.run, run.id, session.typed));
+    }
     let moved = meant(run.moved(), wanted.stack.as_ref());
     let others = if wanted.stack.is_none() { runs::others_of(&run, &ports.stores).await? } else { Vec::new() };
     for (other, stacks) in &others {
@@ -47,6 +51,16 @@ async fn under_the_lock(wanted: &Rollback, ports: &Ports, session: &mut Session)
     Ok(worst)
 }
 
+/// The command line with the name of the run: what it was typed as, `last` or a part of the name, may be another one by the time that
+/// somebody types it again, and be this very rollback.
+fn by_name(typed: &str, wanted: &str, run: &RunId) -> String {
+    let of_a_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+    let task = typed.find("master.rollback").map_or(0, |at| at + "master.rollback".len());
+    let whole = |at: &usize| !typed[..*at].ends_with(of_a_name) && !typed[at + wanted.len()..].starts_with(of_a_name);
+    let found = typed[task..].match_indices(wanted).map(|(at, _)| task + at).find(whole);
+    found.map_or_else(|| typed.to_owned(), |at| format!("{}{run}{}", &typed[..at], &typed[at + wanted.len()..]))
+}
+
 fn meant(moved: BTreeMap<MasterAddress, Vec<StackName>>, only: Option<&StackName>) -> Vec<(MasterAddress, BTreeSet<StackName>)> {
     let of_each = |(address, stacks): (_, Vec<StackName>)| {
         let stacks: BTreeSet<_> = stacks.into_iter().filter(|stack| only.is_none_or(|only| only == stack)).collect();
@@ -70,4 +84,22 @@ fn back(wanted: &Rollback, address: &MasterAddress, stacks: BTreeSet<StackName>,
         limit: None,
         how: wanted.how.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rollback_is_recorded_with_the_name_of_the_run() {
+        let run = RunId("20261128-131500-abcd".into());
+        for (typed, wanted, recorded) in [
+            ("bldr master.rollback:last", "last", "bldr master.rollback:20261128-131500-abcd"),
+            ("bldr --home last master.rollback last --yes", "last", "bldr --home last master.rollback 20261128-131500-abcd --yes"),
+            ("bldr master.rollback:stack=last--ci,run=last", "last", "bldr master.rollback:stack=last--ci,run=20261128-131500-abcd"),
+            ("bldr master.rollback:abcd,abcd--ci", "abcd", "bldr master.rollback:20261128-131500-abcd,abcd--ci"),
+        ] {
+            assert_eq!(by_name(typed, wanted, &run), recorded);
+        }
+    }
 }

@@ -415,8 +415,8 @@ pub async fn resumed(wanted: &str, stores: &Stores, session: &mut Session) -> Re
         }
         RunStanding::Ended | RunStanding::CutShort => {}
     }
-    let words = command.split_whitespace().skip(1).map(Into::into);
     let again = || Exit::refused(format!("run {id} was `{command}`, which cannot be taken up by its record")).line("type it again");
+    let words = shell_words::split(command).map_err(|_| again())?.into_iter().skip(1).map(Into::into);
     let Ok(Invocation::Task(given)) = args::parse(words) else { return Err(again()) };
     let request = meant::meant(&given, &mut session.terminal).map_err(|_| again())?;
     session.screen.note(&format!("run {id} was `{command}`: the same again, which leaves alone what is done"));

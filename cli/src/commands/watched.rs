@@ -117,6 +117,9 @@ pub fn ended(report: &RunReport, session: &Session) -> Result<Code, Exit> {
     let code = code_of(report)?;
     match code {
         Code::Done => {}
+        Code::Interrupted if report.outcomes.values().all(|outcome| outcome.is_success()) => {
+            session.screen.note("stopped as you asked; what was in flight was the last of it, and all is done");
+        }
         Code::Interrupted if !report.outcomes.values().any(|outcome| *outcome == Outcome::Failed) => {
             session.screen.note("run the same again to go on: what is done is left alone");
         }
@@ -136,7 +139,7 @@ pub(super) fn code_of(report: &RunReport) -> Result<Code, Exit> {
             .line("make room for the journal and run the same again: what is done is left alone"));
     }
     let outcomes = || report.outcomes.values();
-    if outcomes().any(|outcome| *outcome == Outcome::Interrupted) {
+    if report.interrupted || outcomes().any(|outcome| *outcome == Outcome::Interrupted) {
         Ok(Code::Interrupted)
     } else if outcomes().all(|outcome| outcome.is_success()) {
         Ok(Code::Done)
@@ -182,6 +185,14 @@ mod tests {
         assert_eq!(ended_with(&[("a--b", Held)], None), Ok(Code::Failed));
         assert_eq!(ended_with(&[("a--b", Failed), ("c--d", Interrupted)], None), Ok(Code::Interrupted));
         assert_eq!(ended_with(&[("a--b", Remastered)], Some("the disk is full")), Err(Code::Unrecorded));
+    }
+
+    #[test]
+    fn a_run_that_was_asked_to_stop_says_so_whatever_was_in_flight() {
+        for outcome in [Outcome::Remastered, Outcome::Failed, Outcome::Held] {
+            let outcomes = [("a--b".parse().unwrap(), outcome)].into();
+            assert_eq!(code_of(&RunReport { outcomes, interrupted: true, ..RunReport::default() }).unwrap(), Code::Interrupted);
+        }
     }
 
     #[test]

@@ -104,16 +104,15 @@ async fn measured(contender: Contender, bldr: &std::path::Path, tools: &std::pat
     Ok(Row { name: contender.name(), used, hosts, connections: mean(connections), commands: mean(commands), done })
 }
 
-fn said(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).output();
-    output.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default()
+/// The version of the `ssh` of this machine, which is the system's own.
+fn ssh() -> String {
+    let output = Command::new("ssh").arg("-V").output();
+    output.map(|output| String::from_utf8_lossy(&output.stderr).trim().to_owned()).unwrap_or_default()
 }
 
 /// The table, in the words of docs/figures.md.
 pub fn print(wanted: &Wanted, rows: &[Row]) {
-    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpus.lines().find_map(|l| l.strip_prefix("model name")).map_or("", |l| l.trim_start_matches([' ', '\t', ':']));
-    println!("{}, {} x {model}, Linux {}", said("date", &["-u", "+%F"]), said("nproc", &[]), said("uname", &["-r"]));
+    println!("{}; {}", bldr_testkit::figures::machine_and_date(), ssh());
     println!("{} hosts to {}, {AT_ONCE} at a time; the middle one of {} runs each\n", wanted.hosts, NEW.0, wanted.rounds.max(1));
     println!("| | wall | client's CPU (user + system) | the hosts' CPU | memory | connections | commands | done |");
     println!("|---|---:|---:|---:|---:|---:|---:|---:|");

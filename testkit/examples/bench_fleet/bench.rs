@@ -1,11 +1,4 @@
-//! How long does a fleet of ten thousand minions take, beside what it must take at least, and what does bldr itself need for it?
-//!
-//! The minions are simulated. Time is that of a clock which is put forward whenever everybody waits; how long each answer takes, and how
-//! many machines do not answer, is as it was measured with real ones. Prints a table with machine and date.
-//!
-//! ```console
-//! $ cargo run --release -p bldr-testkit --example bench_fleet -- 10000 64
-//! ```
+//! How long does a simulated fleet take, beside what it must take at least, and what does bldr itself need for it?
 
 use bldr_core::{
     error::{PortError, PortErrorKind, PortResult},
@@ -216,9 +209,38 @@ fn memory(line: &str) -> Result<u64, Box<dyn Error>> {
     Ok(text.trim_matches(|letter: char| !letter.is_ascii_digit()).parse::<u64>()? / 1024)
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut numbers = std::env::args().skip(1).map(|text| text.parse::<usize>());
-    let (minions, jobs) = (numbers.next().transpose()?.unwrap_or(10_000), numbers.next().transpose()?.unwrap_or(64));
+/// What a run of a fleet came to.
+#[derive(Debug)]
+pub struct Figures {
+    /// How many machines there are, a stack each.
+    pub minions: usize,
+    /// The ceiling of stacks in work at once.
+    pub jobs: usize,
+    /// How many stacks were re-mastered, failed, and were held.
+    pub ended: [usize; 3],
+    /// How long the survey took, in milliseconds of the clock that is put forward.
+    pub survey: u64,
+    /// How long the run took, by that clock.
+    pub makespan: u64,
+    /// The least it can take: as long as the longest project, or all work divided by `jobs`.
+    pub bound: u64,
+    /// The processor time of bldr, of what is simulated, and of measuring both.
+    pub processor: [Duration; 3],
+    /// MiB for what was surveyed and planned.
+    pub known: u64,
+    /// The most MiB at one moment, without and with the simulated fleet as it was made.
+    pub most: [u64; 2],
+    /// Calls to the ports, and those of them to the contexts.
+    pub calls: [usize; 2],
+    /// Events, and those of them about the pace.
+    pub events: [usize; 2],
+}
+
+/// Re-masters a fleet of so many minions, so many stacks at once.
+///
+/// # Errors
+/// Whatever keeps it from being done, or from being measured.
+pub fn run(minions: usize, jobs: usize) -> Result<Figures, Box<dyn Error>> {
     let world = World::new(&FleetSpec::of_minions(minions))?;
     for stack in block_on(world.contexts.list())? {
         let text = world.contexts.text(&stack).unwrap_or_default();
@@ -279,38 +301,52 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (longest, in_all): (u64, u64) = (lanes.values().copied().max().unwrap_or(0), lanes.values().sum());
     let bound = longest.max(in_all / jobs as u64);
     let count = |outcome| report.outcomes.values().filter(|is| **is == outcome).count();
+    let between = &ports.between;
+    // Of the two times that the clock is asked, half is in what was measured, and half in what is left.
+    let looks = look() * u32::try_from(between.simulated.looks.load(Ordering::Relaxed))?;
+    let simulated = between.simulated.read();
+    let most = memory("VmHWM:")?;
+    Ok(Figures {
+        minions,
+        jobs,
+        ended: [Outcome::Remastered, Outcome::Failed, Outcome::Held].map(count),
+        survey: u64::try_from(survey)?,
+        makespan: u64::try_from(makespan)?,
+        bound,
+        processor: [all.read().saturating_sub(simulated).saturating_sub(looks), simulated.saturating_sub(looks), looks * 2],
+        known,
+        most: [most.saturating_sub(made), most],
+        calls: [&between.calls, &between.stored].map(|calls| calls.load(Ordering::Relaxed)),
+        events: [&operator.events, &operator.paced].map(|events| events.load(Ordering::Relaxed)),
+    })
+}
+
+/// The table, in the words of docs/figures.md.
+pub fn print(figures: &Figures) {
+    let Figures { minions, jobs, ended: [remastered, failed, held], survey, makespan, bound, .. } = figures;
     println!("| | |\n|---|---:|");
     println!("| minions, stacks in work at once | {minions}, {jobs} |");
-    println!("| re-mastered, failed, held | {}, {}, {} |", count(Outcome::Remastered), count(Outcome::Failed), count(Outcome::Held));
+    println!("| re-mastered, failed, held | {remastered}, {failed}, {held} |");
     println!("| survey | {} s |", survey / 1000);
     println!("| run | {} s |", makespan / 1000);
     println!("| the least it can take: the longest project, or all work by {jobs} | {} s |", bound / 1000);
-    println!("| beside that | {:.3} |", makespan as f64 / bound as f64);
-    let simulated = &ports.between.simulated;
-    // Of the two times that the clock is asked, half is in what was measured, and half in what is left.
-    let looks = look() * u32::try_from(simulated.looks.load(Ordering::Relaxed))?;
-    let bldr = all.read().saturating_sub(simulated.read()).saturating_sub(looks);
+    println!("| beside that | {:.3} |", figures.beside_the_least());
+    let [bldr, simulated, looks] = figures.processor.map(|time| time.as_secs_f64());
     println!(
-        "| processor time of bldr, of the machines that are simulated, and of measuring both | {:.2} s, {:.2} s, {:.2} s |",
-        bldr.as_secs_f64(),
-        simulated.read().saturating_sub(looks).as_secs_f64(),
-        looks.as_secs_f64() * 2.0
+        "| processor time of bldr, of the machines that are simulated, and of measuring both | {bldr:.2} s, {simulated:.2} s, {looks:.2} s |"
     );
-    println!("| memory for what was surveyed and planned, contexts of {CONTEXT} bytes included | {known} MiB |");
-    let most = memory("VmHWM:")?;
-    println!(
-        "| the most memory beyond that of the simulated fleet as it was made; with it | {} MiB; {most} MiB |",
-        most.saturating_sub(made)
-    );
-    println!(
-        "| calls a minion; of them to the contexts | {:.1}; {:.1} |",
-        ports.between.calls.load(Ordering::Relaxed) as f64 / minions as f64,
-        ports.between.stored.load(Ordering::Relaxed) as f64 / minions as f64
-    );
-    println!(
-        "| events; of them about the pace | {}; {} |",
-        operator.events.load(Ordering::Relaxed),
-        operator.paced.load(Ordering::Relaxed)
-    );
-    Ok(())
+    println!("| memory for what was surveyed and planned, contexts of {CONTEXT} bytes included | {} MiB |", figures.known);
+    let [beyond, most] = figures.most;
+    println!("| the most memory beyond that of the simulated fleet as it was made; with it | {beyond} MiB; {most} MiB |");
+    let [calls, stored] = figures.calls.map(|calls| calls as f64 / *minions as f64);
+    println!("| calls a minion; of them to the contexts | {calls:.1}; {stored:.1} |");
+    let [events, paced] = figures.events;
+    println!("| events; of them about the pace | {events}; {paced} |");
+}
+
+impl Figures {
+    /// How many times the least it can take it took.
+    pub fn beside_the_least(&self) -> f64 {
+        self.makespan as f64 / self.bound as f64
+    }
 }
