@@ -27,7 +27,7 @@ export PATH="$PATH:/usr/sbin:/sbin"
 
 install_packages() {
     local missing=() row program package
-    local programs=(cc:build-essential pkg-config:pkg-config git:git shellcheck:shellcheck ssh:openssh-client python3:python3)
+    local programs=(cc:build-essential pkg-config:pkg-config git:git shellcheck:shellcheck ssh:openssh-client python3:python3 script:bsdutils)
     if [[ $lab == yes ]]; then
         programs+=(sshd:openssh-server sudo:sudo ip:iproute2 unshare:util-linux pkill:procps)
         programs+=(systemd-nspawn:systemd-container mmdebstrap:mmdebstrap faketime:faketime)

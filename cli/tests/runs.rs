@@ -7,7 +7,7 @@ mod bldr;
 use bldr::Bldr;
 use serde_json::{Value, json};
 use std::{
-    io::{BufRead, BufReader, Lines},
+    io::{BufRead, BufReader, Lines, Read, Write},
     process::{Child, ChildStdout, Command, Stdio},
 };
 
@@ -20,9 +20,13 @@ fn going_on(bldr: &Bldr) -> (Child, Lines<BufReader<ChildStdout>>) {
 
 fn slowly_going_on(bldr: &Bldr, pace: &str, errors: Stdio) -> (Child, Lines<BufReader<ChildStdout>>) {
     bldr.run("sandbox.create minions=40");
+    until_a_stack_is_done(bldr, &format!("{ALL},jobs=2"), pace, errors)
+}
+
+fn until_a_stack_is_done(bldr: &Bldr, task: &str, pace: &str, errors: Stdio) -> (Child, Lines<BufReader<ChildStdout>>) {
     let mut run = Command::new(env!("CARGO_BIN_EXE_bldr"))
         .current_dir(bldr.path(""))
-        .args([&format!("{ALL},jobs=2,output=json")])
+        .args([task, "--output=json"])
         .env("BLDR_SANDBOX_PACE", pace)
         .stdout(Stdio::piped())
         .stderr(errors)
@@ -125,6 +129,76 @@ fn what_was_moved_by_several_runs_is_moved_back_one_after_the_other() {
     let rest = bldr.run(&format!("master.rollback:{first},yes=y"));
     assert!(rest.code == 0 && !rest.err.contains("moves back those"), "{rest:?}");
     assert_eq!(obeyed(&bldr), before);
+}
+
+#[test]
+fn a_rollback_of_the_last_run_that_was_killed_is_finished_and_not_undone() {
+    let bldr = Bldr::new();
+    let before = obeyed(&bldr);
+    assert_eq!(bldr.run(ALL).code, 0);
+    assert_eq!(bldr.run("master.share:master-server--a,yes=y").code, 0);
+    let (mut back, _) = until_a_stack_is_done(&bldr, "master.rollback:last,yes=y,jobs=2", "30", Stdio::null());
+    back.kill().unwrap();
+    back.wait().unwrap();
+    assert_eq!(shown(&bldr)["standing"], "cut_short");
+    let resumed = bldr.run("run.resume:last --yes");
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+    assert_eq!(obeyed(&bldr), before);
+}
+
+/// The program at a terminal: what is typed, and all that is shown.
+fn at_a_terminal(bldr: &Bldr, words: &str) -> Child {
+    let line = format!("{} {words}", env!("CARGO_BIN_EXE_bldr"));
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(bldr.path("")).env("BLDR_SANDBOX_PACE", "30");
+    script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+/// Reads on until this was shown.
+fn read_until(shown: &mut impl Read, wanted: &str) -> String {
+    let mut all = Vec::new();
+    while !String::from_utf8_lossy(&all).contains(wanted) {
+        let mut more = [0; 4096];
+        let count = shown.read(&mut more).unwrap();
+        assert!(count > 0, "no '{wanted}' in {}", String::from_utf8_lossy(&all));
+        all.extend_from_slice(&more[..count]);
+    }
+    String::from_utf8(all).unwrap()
+}
+
+#[test]
+fn at_a_terminal_a_pause_is_a_question() {
+    for (answer, code) in [("y", 0), ("n", 1)] {
+        let bldr = Bldr::new();
+        let mut run = at_a_terminal(&bldr, "master.remaster_all:master-server--b,pause_before=prod");
+        let (mut typed, mut shown) = (run.stdin.take().unwrap(), run.stdout.take().unwrap());
+        read_until(&mut shown, "Re-master 14 stacks to master-server--b? [y/N]");
+        typed.write_all(b"y\n").unwrap();
+        read_until(&mut shown, "paused before prod: the fleet is looked at again");
+        read_until(&mut shown, " to master-server--b? [y/N]");
+        typed.write_all(format!("{answer}\n").as_bytes()).unwrap();
+        let mut rest = String::new();
+        shown.read_to_string(&mut rest).unwrap();
+        assert_eq!(run.wait().unwrap().code(), Some(code), "{rest}");
+        assert_eq!(code == 1, rest.contains("declined; what was moved before stays"), "{rest}");
+        let all_moved = obeyed(&bldr).iter().all(|master| *master == "master-server--b--1");
+        assert_eq!(all_moved, code == 0, "{:?}", obeyed(&bldr));
+    }
+}
+
+#[test]
+fn who_asked_it_to_stop_before_the_pause_is_not_asked_to_go_on() {
+    let bldr = Bldr::new();
+    let mut run = at_a_terminal(&bldr, "master.remaster_all:master-server--b,pause_before=prod");
+    let (mut typed, mut shown) = (run.stdin.take().unwrap(), run.stdout.take().unwrap());
+    read_until(&mut shown, "? [y/N]");
+    typed.write_all(b"y\n").unwrap();
+    read_until(&mut shown, ": re-mastered");
+    typed.write_all(b"\x03").unwrap();
+    let mut rest = String::new();
+    shown.read_to_string(&mut rest).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(130), "{rest}");
+    assert!(rest.contains("the stacks in flight are finished") && !rest.contains("[y/N]"), "{rest}");
 }
 
 #[test]
