@@ -154,6 +154,7 @@ async fn a_run_goes_on_while_its_operator_is_heard_of_and_is_shown_as_cut_short_
         command: "bldr master.remaster:harbor--ci,master-server--a".into(),
         lanes: Vec::new(),
         allow_unshared: false,
+        untouched: [].into(),
     };
     let record = serde_json::to_string(&Record { at: Timestamp(began), event: started }).unwrap();
     moto.s3("PUT", &format!("/our-fleet/cfn/bldr/runs/{run}/000001.jsonl"), &format!("{record}\n")).await.unwrap();

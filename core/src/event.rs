@@ -160,6 +160,15 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// A stack that a run leaves alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftAlone {
+    /// What that comes to.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: String,
+}
+
 /// Something that happened. As JSON an object whose `event` names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -183,6 +192,9 @@ pub enum Event {
         /// Whether the operator let it run although the address is not shared.
         #[serde(default)]
         allow_unshared: bool,
+        /// What it will not touch, and why.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        untouched: BTreeMap<StackName, LeftAlone>,
     },
     /// Work on a stack begins.
     StackStarted {

@@ -2,7 +2,7 @@
 
 use crate::{
     address::MasterAddress,
-    event::{Action, Event, LaneNames, Outcome, RunId, States},
+    event::{Action, Event, LaneNames, LeftAlone, Outcome, RunId, States},
     fleet::Timestamp,
     name::{NodeName, StackName},
     ports::{Change, Holding, Record},
@@ -37,6 +37,19 @@ pub struct RunRecord {
     pub stacks: BTreeMap<StackName, StackRecord>,
     /// What the operator was warned of.
     pub warnings: Vec<String>,
+    /// When more or fewer stacks were let in at once than until then, or none more for now.
+    pub paces: Vec<PaceRecord>,
+}
+
+/// How many stacks may be in work at once from then on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaceRecord {
+    /// When that was said.
+    pub at: Timestamp,
+    /// So many.
+    pub limit: usize,
+    /// Why there are no more; absent where there will be.
+    pub why: Option<String>,
 }
 
 /// What was recorded of a stack.
@@ -106,8 +119,11 @@ impl RunRecord {
     /// What these records of a run come to, in the order in which they were made. `None` where they do not begin with its beginning.
     pub fn of(id: &RunId, records: &[Record]) -> Option<Self> {
         let (first, rest) = records.split_first()?;
-        let Event::RunStarted { command, master, address, lanes, allow_unshared, .. } = &first.event else { return None };
+        let Event::RunStarted { command, master, address, lanes, allow_unshared, untouched, .. } = &first.event else { return None };
         let planned = lanes.iter().flat_map(|lane| &lane.stacks).map(|stack| (stack.clone(), StackRecord::default()));
+        let left = untouched.iter().map(|(stack, LeftAlone { outcome, reason })| {
+            (stack.clone(), StackRecord { outcome: Some(*outcome), reason: Some(reason.clone()), ..StackRecord::default() })
+        });
         let run = Self {
             id: id.clone(),
             command: command.clone(),
@@ -118,9 +134,10 @@ impl RunRecord {
             last: first.at,
             ended: false,
             stopped: false,
-            stacks: planned.collect(),
+            stacks: planned.chain(left).collect(),
             lanes: lanes.clone(),
             warnings: Vec::new(),
+            paces: Vec::new(),
         };
         Some(rest.iter().fold(run, Self::heard))
     }
@@ -163,8 +180,9 @@ impl RunRecord {
                 }
             }
             Event::RunStopped { .. } => self.stopped = true,
+            Event::Paced { limit, why } => self.paces.push(PaceRecord { at: record.at, limit: *limit, why: why.clone() }),
             Event::Warning { message } => self.warnings.push(message.clone()),
-            Event::RunStarted { .. } | Event::StateBegun { .. } | Event::Paced { .. } | Event::OldKeysRemoved { .. } => {}
+            Event::RunStarted { .. } | Event::StateBegun { .. } | Event::OldKeysRemoved { .. } => {}
         }
     }
 

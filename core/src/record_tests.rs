@@ -15,7 +15,16 @@ fn at(second: i64) -> Timestamp {
 fn begun() -> Event {
     let lanes = vec![LaneNames { project: "harbor".parse().unwrap(), stacks: vec![stack("harbor--ci"), stack("harbor--prod")] }];
     let (run, master) = (RunId("r".into()), Some(stack("master-server--b")));
-    RunStarted { run, cloud: "aws".into(), master, address: "10.0.0.2".parse().ok(), command: "c".into(), lanes, allow_unshared: false }
+    RunStarted {
+        run,
+        cloud: "aws".into(),
+        master,
+        address: "10.0.0.2".parse().ok(),
+        command: "c".into(),
+        lanes,
+        allow_unshared: false,
+        untouched: [(stack("hermit--prod"), LeftAlone { outcome: Outcome::Skipped, reason: "masterless".into() })].into(),
+    }
 }
 
 fn began(name: &str, was: &str) -> Event {
@@ -63,6 +72,8 @@ fn a_run_that_came_to_its_end_has_every_stack_with_its_outcome() {
     assert_eq!(run.stacks[&stack("ferry--ci")].outcome, Some(Outcome::AlreadyThere));
     assert_eq!((run.began, run.last), (at(0), at(5)));
     assert_eq!(run.stacks[&stack("harbor--ci")].steps[0].ended.as_ref().unwrap().0, at(3));
+    let hermit = &run.stacks[&stack("hermit--prod")];
+    assert_eq!((hermit.outcome, hermit.reason.as_deref()), (Some(Outcome::Skipped), Some("masterless")));
     assert_eq!(run.stacks[&stack("harbor--prod")], StackRecord::default(), "it was to be done, and nothing was heard of it");
 }
 

@@ -2,20 +2,27 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use bldr_core::{
-    event::{Event, Outcome},
+    error::PortResult,
+    event::{Event, Outcome, RunId},
     execute::RunReport,
     fleet::Timestamp,
     name::StackName,
     pace::{MaxFailures, Pacing},
     ports::Clock,
+    record::RunRecord,
     stage::Stage,
 };
 use bldr_testkit::{
-    machines::{Fault, Machine},
+    between::{Between, Call, Interposed, Unshared},
+    machines::{Fault, Machine, path},
     spec::FleetSpec,
     world::World,
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 const B: &str = "master-server--b";
 
@@ -137,5 +144,66 @@ async fn a_run_has_more_in_work_with_each_that_went_well_unless_the_master_is_ov
             told.filter_map(|record| if let Event::Paced { limit, why } = record.event { Some((limit, why)) } else { None }).collect();
         let expected = fault.map(|_| (1, Some("its load is 4.00 for each processor".to_owned())));
         assert_eq!(paced, expected.into_iter().collect::<Vec<_>>());
+    }
+}
+
+/// A new master that begins to suffer once it has let some minions in.
+struct Suffering<'a> {
+    world: &'a World,
+    how: Suffers,
+    let_in: AtomicUsize,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Suffers {
+    /// It lets nobody in for seconds.
+    Slow,
+    /// So many keys wait on it.
+    Pending(usize),
+}
+
+impl Between for Suffering<'_> {
+    async fn through<T: Send>(&self, call: Call<'_>, work: impl Future<Output = PortResult<T>> + Send) -> PortResult<T> {
+        let clock = &self.world.clock;
+        match call {
+            Call::Machine(_, "accept") => match (self.how, self.let_in.fetch_add(1, Ordering::SeqCst)) {
+                (Suffers::Slow, 4..) => clock.advance(Duration::from_secs(2)),
+                (Suffers::Pending(count), 4) => (0..count).for_each(|number| {
+                    let waits = format!("{}/stray-{number}", path::PENDING);
+                    self.world.machines.keep("master-server--b--1", &waits, Some("a key")).unwrap();
+                }),
+                _ => clock.advance(Duration::from_millis(100)),
+            },
+            Call::Machine(_, "repoint") => clock.advance(Duration::from_secs(6)),
+            _ => {}
+        }
+        work.await
+    }
+}
+
+#[tokio::test]
+async fn a_run_goes_no_faster_or_slower_when_the_master_lets_minions_in_slowly_or_has_many_waiting() {
+    let names: Vec<_> = (0..16).map(|number| format!("p{number:02}--ci")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    for (how, why, fewer) in [
+        (Suffers::Slow, "it takes 2000 ms to let a minion in, and took 100 ms at first", true),
+        (Suffers::Pending(20), "20 keys wait to be accepted on it", false),
+        (Suffers::Pending(60), "60 keys wait to be accepted on it", true),
+    ] {
+        let world = World::new(&FleetSpec::of(&names)).unwrap();
+        let run = Interposed { world: &world, between: Suffering { world: &world, how, let_in: AtomicUsize::new(0) } };
+        let report = run.remaster_all(B, &RunId("run".into()), Unshared::Allowed).await.unwrap();
+        assert_eq!(report.outcomes.values().filter(|outcome| **outcome == Outcome::Remastered).count(), 16, "{report:?}");
+        let told = world.operator.told();
+        let paced: Vec<_> = told
+            .iter()
+            .filter_map(|record| if let Event::Paced { limit, why } = &record.event { Some((*limit, why.as_deref())) } else { None })
+            .collect();
+        let [(limit, first), ..] = paced[..] else { panic!("{how:?}: nothing was said of the pace") };
+        assert_eq!(first, Some(why), "{how:?}: {paced:?}");
+        // By then it was four at once, which is the ceiling.
+        assert_eq!(limit < 4, fewer, "{how:?}: {paced:?}");
+        let record = RunRecord::of(&RunId("run".into()), &told).unwrap();
+        assert_eq!(record.paces.iter().map(|pace| (pace.limit, pace.why.as_deref())).collect::<Vec<_>>(), paced);
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     meant,
     request::{Request, RunTask},
     screen::{
-        line::{counted, duration, rfc3339},
+        line::{self, counted, duration, rfc3339},
         report::page,
         summary::totals,
         table::Table,
@@ -29,7 +29,8 @@ use bldr_core::{
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::Write,
+    fmt::Write as _,
+    io::Write as _,
     path::Path,
     time::Duration,
 };
@@ -70,6 +71,16 @@ struct RunView<'a> {
     was: BTreeMap<&'a StackName, &'a MasterAddress>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     warnings: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    paces: Vec<PaceView<'a>>,
+}
+
+#[derive(Serialize)]
+struct PaceView<'a> {
+    at: String,
+    limit: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -208,6 +219,12 @@ fn show(run: &Read, stack: Option<&StackName>, session: &Session) -> Result<Code
         }
         text.push_str(&table.to_string());
         text.push_str(&steps(run, stack));
+        if !record.paces.is_empty() && stack.is_none() {
+            text.push('\n');
+        }
+        for pace in record.paces.iter().filter(|_| stack.is_none()) {
+            let _ = writeln!(text, "{} {}", pace.at, line::pace(pace.limit, pace.why.as_deref()));
+        }
         text
     };
     session.screen.result(text, &RunView::of(run, |name| stack == Some(name)));
@@ -338,6 +355,7 @@ impl<'a> RunView<'a> {
             reasons: record.stacks.iter().filter_map(|(name, stack)| Some((name, stack.reason.as_deref()?))).collect(),
             was: record.stacks.iter().filter_map(|(name, stack)| Some((name, stack.was.as_ref()?))).collect(),
             warnings: &record.warnings,
+            paces: record.paces.iter().map(|pace| PaceView { at: rfc3339(pace.at), limit: pace.limit, why: pace.why.as_deref() }).collect(),
         }
     }
 }

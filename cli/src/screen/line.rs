@@ -87,10 +87,14 @@ pub fn of_event(event: &Event) -> Option<String> {
             let took = if *millis == 0 { String::new() } else { format!(" ({})", duration(*millis)) };
             format!("{stack}: {outcome}{reason}{took}")
         }
-        Event::Paced { limit, why: Some(why) } => format!("at most {} at once for now: {why}", counted(*limit, "stack")),
-        Event::Paced { why: None, .. } => "the new master keeps up again".into(),
+        Event::Paced { limit, why } => pace(*limit, why.as_deref()),
         Event::Warning { message } => format!("warning: {message}"),
     })
+}
+
+/// How many stacks may be in work at once, or why no more.
+pub fn pace(limit: usize, why: Option<&str>) -> String {
+    why.map_or_else(|| "the new master keeps up again".into(), |why| format!("at most {} at once for now: {why}", counted(limit, "stack")))
 }
 
 fn place(stack: &StackName, node: Option<&NodeName>) -> String {

@@ -1,7 +1,7 @@
 //! What does a run look like on a page that can be sent to the team? One file, without anything from the network.
 
 use super::{
-    line::{counted, duration, rfc3339},
+    line::{self, counted, duration, rfc3339},
     summary::totals,
 };
 use bldr_core::{
@@ -32,6 +32,7 @@ pub fn page(run: &RunRecord, standing: RunStanding) -> String {
                 (heading(run, standing))
                 (attention(run, standing))
                 (timeline(run, &time))
+                (paces(run))
                 (table(run, standing))
             }
         }
@@ -174,6 +175,19 @@ fn timeline(run: &RunRecord, time: &Time) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Why it was no faster.
+fn paces(run: &RunRecord) -> Markup {
+    if run.paces.is_empty() {
+        return html! {};
+    }
+    html! {
+        section {
+            h2 { "Pace" }
+            ul.attention { @for pace in &run.paces { li { (rfc3339(pace.at)) ": " (line::pace(pace.limit, pace.why.as_deref())) } } }
         }
     }
 }

@@ -9,12 +9,12 @@ pub(crate) mod telling;
 
 use crate::{
     address::MasterAddress,
-    event::{Event, Outcome, RunId},
+    event::{Event, LeftAlone, Outcome, RunId},
     fleet::{ContextFacts, Fleet, Host, Reading},
     name::StackName,
     old_keys::{self, Identity},
     pace::Pacing,
-    plan::{Entry, RemasterPlan, Step, Todo},
+    plan::{self, Entry, RemasterPlan, Step, Todo},
     ports::{Clock, ContextStore, Fence, Journal, Masters, Minions, Operator, Power, Sleepers},
     stage::Stage,
     survey::{AddressPolicy, NewMaster},
@@ -101,6 +101,8 @@ pub async fn execute(plan: &RemasterPlan, fleet: &Fleet, run: &Run, ports: &Port
         moved: Mutex::default(),
     };
     let begun = execution.telling.now();
+    let why = |why: &plan::Untouched| LeftAlone { outcome: why.outcome(), reason: why.to_string() };
+    let untouched: BTreeMap<_, _> = plan.untouched.iter().map(|(stack, reason)| (stack.clone(), why(reason))).collect();
     execution
         .telling
         .tell(Event::RunStarted {
@@ -111,10 +113,11 @@ pub async fn execute(plan: &RemasterPlan, fleet: &Fleet, run: &Run, ports: &Port
             command: run.command.clone(),
             lanes: plan.work(),
             allow_unshared: run.allow_unshared,
+            untouched: untouched.clone(),
         })
         .await;
-    for (stack, reason) in &plan.untouched {
-        execution.telling.note(stack, reason.outcome(), Some(reason.to_string()));
+    for (stack, LeftAlone { outcome, reason }) in untouched {
+        execution.telling.note(&stack, outcome, Some(reason));
     }
     execution.heed().await;
     let (moving, mut moved) = mpsc::channel(0);

@@ -173,6 +173,7 @@ impl Run {
             command: self.command.clone(),
             lanes: vec![LaneNames { project: stack.project(), stacks: vec![stack.clone()] }],
             allow_unshared: false,
+            untouched: [].into(),
         }
     }
 }

@@ -36,6 +36,7 @@ pub fn every_event() -> Vec<Record> {
             command: "master.remaster_all:master-server--b \"\\\u{e4}\u{2028}\n".into(),
             lanes: vec![LaneNames { project: "harbor".parse().unwrap(), stacks: vec![harbor()] }],
             allow_unshared: true,
+            untouched: [].into(),
         },
         Event::StackStarted { stack: harbor(), was: "10.0.0.1".parse().ok() },
         Event::StepStarted { stack: harbor(), node: None, action: Action::RewriteContext },
