@@ -76,13 +76,26 @@ impl FileLock {
             .advise(format!("wait until that is done; if it hangs, 'kill -9 {pid}' on {host} ends it and frees the lock; the next run goes on from there"))
     }
 
+    /// The same for somebody who only looks, and may not be allowed to write here.
+    fn gate_to_look(&self) -> PortResult<Option<File>> {
+        let path = self.0.with_added_extension("gate");
+        let gate = match File::open(&path) {
+            Ok(gate) => gate,
+            // Nobody takes it or gives it back, and nobody who came now would be kept out by a moment's look.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("open", &path)(error)),
+        };
+        gate.lock().map_err(failed("lock", &path))?;
+        Ok(Some(gate))
+    }
+
     fn owner_now(&self) -> PortResult<Option<Owner>> {
         let file = match File::open(&self.0) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed("open", &self.0)(error)),
         };
-        let _gate = self.gate()?;
+        let _gate = self.gate_to_look()?;
         match file.try_lock_shared() {
             Ok(()) => Ok(None),
             Err(TryLockError::WouldBlock) => Ok(self.written()),

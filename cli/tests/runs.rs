@@ -146,36 +146,16 @@ fn a_rollback_of_the_last_run_that_was_killed_is_finished_and_not_undone() {
     assert_eq!(obeyed(&bldr), before);
 }
 
-/// The program at a terminal: what is typed, and all that is shown.
-fn at_a_terminal(bldr: &Bldr, words: &str) -> Child {
-    let line = format!("{} {words}", env!("CARGO_BIN_EXE_bldr"));
-    let mut script = Command::new("script");
-    script.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(bldr.path("")).env("BLDR_SANDBOX_PACE", "30");
-    script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
-}
-
-/// Reads on until this was shown.
-fn read_until(shown: &mut impl Read, wanted: &str) -> String {
-    let mut all = Vec::new();
-    while !String::from_utf8_lossy(&all).contains(wanted) {
-        let mut more = [0; 4096];
-        let count = shown.read(&mut more).unwrap();
-        assert!(count > 0, "no '{wanted}' in {}", String::from_utf8_lossy(&all));
-        all.extend_from_slice(&more[..count]);
-    }
-    String::from_utf8(all).unwrap()
-}
-
 #[test]
 fn at_a_terminal_a_pause_is_a_question() {
     for (answer, code) in [("y", 0), ("n", 1)] {
         let bldr = Bldr::new();
-        let mut run = at_a_terminal(&bldr, "master.remaster_all:master-server--b,pause_before=prod");
+        let mut run = bldr.at_a_terminal("master.remaster_all:master-server--b,pause_before=prod");
         let (mut typed, mut shown) = (run.stdin.take().unwrap(), run.stdout.take().unwrap());
-        read_until(&mut shown, "Re-master 14 stacks to master-server--b? [y/N]");
+        bldr::read_until(&mut shown, "Re-master 14 stacks to master-server--b? [y/N]");
         typed.write_all(b"y\n").unwrap();
-        read_until(&mut shown, "paused before prod: the fleet is looked at again");
-        read_until(&mut shown, " to master-server--b? [y/N]");
+        bldr::read_until(&mut shown, "paused before prod: the fleet is looked at again");
+        bldr::read_until(&mut shown, " to master-server--b? [y/N]");
         typed.write_all(format!("{answer}\n").as_bytes()).unwrap();
         let mut rest = String::new();
         shown.read_to_string(&mut rest).unwrap();
@@ -189,11 +169,11 @@ fn at_a_terminal_a_pause_is_a_question() {
 #[test]
 fn who_asked_it_to_stop_before_the_pause_is_not_asked_to_go_on() {
     let bldr = Bldr::new();
-    let mut run = at_a_terminal(&bldr, "master.remaster_all:master-server--b,pause_before=prod");
+    let mut run = bldr.at_a_terminal("master.remaster_all:master-server--b,pause_before=prod");
     let (mut typed, mut shown) = (run.stdin.take().unwrap(), run.stdout.take().unwrap());
-    read_until(&mut shown, "? [y/N]");
+    bldr::read_until(&mut shown, "? [y/N]");
     typed.write_all(b"y\n").unwrap();
-    read_until(&mut shown, ": re-mastered");
+    bldr::read_until(&mut shown, ": re-mastered");
     typed.write_all(b"\x03").unwrap();
     let mut rest = String::new();
     shown.read_to_string(&mut rest).unwrap();

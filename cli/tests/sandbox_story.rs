@@ -298,6 +298,26 @@ fn a_second_operator_is_refused_with_who_and_why() {
 }
 
 #[test]
+fn who_was_quicker_to_change_a_context_is_shown_by_what_they_changed() {
+    let bldr = Bldr::new();
+    assert_eq!(bldr.run("master.remaster:harbor--ci,master-server--b").code, 0);
+    let history = bldr.ask("context.history:harbor--ci").object();
+    let before = history["history"][0]["revision"].as_str().unwrap();
+    let mut restore = bldr.at_a_terminal(&format!("context.restore:harbor--ci,{before}"));
+    let (mut typed, mut shown) = (restore.stdin.take().unwrap(), restore.stdout.take().unwrap());
+    bldr::read_until(&mut shown, "[y/N]");
+    let path = ".cfn/contexts/harbor--ci.json";
+    let theirs = bldr.read(path).replacen("\"branch\": \"main\"", "\"branch\": \"theirs\"", 1);
+    bldr.write(path, &theirs);
+    std::io::Write::write_all(&mut typed, b"y\n").unwrap();
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut shown, &mut rest).unwrap();
+    assert_eq!(restore.wait().unwrap().code(), Some(3), "{rest}");
+    assert!(rest.contains("+  \"branch\": \"theirs\"") && rest.contains("nothing was changed"), "{rest}");
+    assert_eq!(bldr.read(path), theirs);
+}
+
+#[test]
 fn ctrl_c_finishes_what_is_in_flight_and_running_again_does_the_rest() {
     let bldr = Bldr::new();
     bldr.run("sandbox.create minions=40");

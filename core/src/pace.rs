@@ -28,6 +28,11 @@ impl Pacing {
     pub fn jobs(jobs: usize) -> Self {
         Self { jobs, canary: None, max_failures: None, pause_before: None, until: None }
     }
+
+    /// The stage before which it pauses, where this stack is of that or a later one. The canary goes before any pause.
+    pub fn pauses_before(&self, stack: &StackName) -> Option<Stage> {
+        self.pause_before.filter(|stage| Stage::of(stack) >= *stage && self.canary.as_ref() != Some(stack))
+    }
 }
 
 /// How many stacks of a run may fail: a number, or a part of all that are to be worked on.

@@ -152,6 +152,13 @@ pub struct Entry {
     pub todo: Todo,
 }
 
+impl Entry {
+    /// Whether it is known that nothing can be done.
+    pub fn is_blocked(&self) -> bool {
+        matches!(self.todo, Todo::Blocked(_))
+    }
+}
+
 /// The stacks of one project, in the order in which they are done. Lanes go side by side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lane {

@@ -4,8 +4,8 @@
 #
 #   testkit/bench/hosts.sh [HOSTS] [ROUNDS] [CONTENDER...]     200 hosts, one round, all contenders
 #
-# Every host is a namespace with an OpenSSH server of its own, in a lab that ends with this. Versions are in requirements.txt beside this
-# file; what is installed goes to .build/bench at the top.
+# Every host is a namespace with an OpenSSH server of its own, in a lab that ends with this. The versions of Ansible and
+# parallel-ssh are in requirements.txt beside this file, `ssh` is the system's; what is installed goes to .build/bench at the top.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)

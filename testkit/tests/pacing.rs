@@ -92,6 +92,25 @@ async fn a_stack_that_cannot_be_asked_counts_as_a_failure() {
 }
 
 #[tokio::test]
+async fn what_is_known_to_fail_counts_before_anything_is_begun() {
+    let mut spec = FleetSpec::of(&["a--ci", "d--ci", "d--prod"]);
+    for name in ["b--ci", "c--ci", "d--prod"] {
+        spec = spec.with(name, |s| s.fault = Some(Fault::Unreachable));
+    }
+    for (most, begins) in [(1, false), (2, true)] {
+        let world = World::new(&spec).unwrap();
+        let report = run(&world, Pacing { max_failures: Some(MaxFailures::Count(most)), ..Pacing::jobs(1) }).await;
+        assert_eq!(begun(&world).is_empty(), !begins, "{report:?}");
+        let failed: Vec<_> = report.outcomes.iter().filter(|(_, how)| **how == Outcome::Failed).map(|(name, _)| name.as_str()).collect();
+        assert!(failed.starts_with(&["b--ci", "c--ci"]), "{failed:?}");
+        if !begins {
+            let why = "2 of 5 stacks failed, and max_failures is 1";
+            assert_eq!(held(&report), [("a--ci", why), ("d--ci", why)].into(), "{report:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_run_pauses_before_a_stage() {
     let world = broken(&["harbor--ci", "harbor--prod", "quill--end2end", "quill--mine"], &[]);
     let paused = Pacing { pause_before: Some(Stage::End2end), ..Pacing::jobs(8) };

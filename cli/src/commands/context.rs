@@ -154,7 +154,16 @@ async fn restore(stack: &StackName, wanted: &str, stores: &Stores, session: &mut
     session.screen.note(unified(stack, before, "current", &text, &restored.0).trim_end());
     session.terminal.confirm(&format!("Restore the context of {stack} as it was in {}?", restored.0)).await?;
     stores.gate.affirmed().await?;
-    let saved = stores.contexts.save(stack, &text, &expected).await.map_err(|error| Exit::from(error).line("nothing was changed"))?;
+    let saved = match stores.contexts.save(stack, &text, &expected).await {
+        Ok(saved) => saved,
+        Err(error) => {
+            let overtaken = error.kind == PortErrorKind::Conflict;
+            if let Some(now) = stores.contexts.load(stack).await.ok().filter(|_| overtaken) {
+                session.screen.note(unified(stack, before, "as it was shown", &now.text, "as it is by now").trim_end());
+            }
+            return Err(Exit::from(error).line("nothing was changed"));
+        }
+    };
     let view = RestoreView { stack, restored: &restored, revision: &saved, changed: true };
     session.screen.result(|| format!("{stack}: the context is that of {} again, byte for byte\n", restored.0), &view);
     Ok(Code::Done)

@@ -144,6 +144,13 @@ async fn prepared(request: &Remaster, ports: &Ports, session: &Session) -> Resul
 /// The stacks that answer to a limit.
 fn limited(limit: &Limit, fleet: &Fleet, session: &Session) -> Result<Scope, Exit> {
     let Chosen { stacks, in_vain } = limit.chosen(fleet);
+    // A slip that would let through what was to be kept out, or keep out what was meant.
+    let of_an_instance = |term: &&String| fleet.stacks.keys().any(|stack| stack.instance_str() == term.trim_start_matches("not:"));
+    if let Some(term) = in_vain.iter().find(of_an_instance) {
+        let (not, instance) = term.strip_prefix("not:").map_or(("", term.as_str()), |instance| ("not:", instance));
+        return Err(Exit::refused(format!("limit: there is no project '{instance}', and '{not}instance:{instance}' is another choice"))
+            .line("nothing was changed; `bldr help master.remaster_all` says what a limit may be"));
+    }
     if stacks.is_empty() {
         return Err(Exit::refused(format!("limit={limit}: there is no such stack with a master in {}", fleet.region))
             .line("nothing was changed; `bldr stacks` lists them, `bldr help master.remaster_all` says what a limit may be"));

@@ -11,7 +11,7 @@ use crate::{
     request::{Request, RunTask},
     screen::{
         line::{self, counted, duration, rfc3339},
-        report::page,
+        report::{PAGE, page},
         summary::totals,
         table::Table,
     },
@@ -30,7 +30,8 @@ use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    io::Write as _,
+    fs,
+    io::{Read as _, Write as _},
     path::Path,
     time::Duration,
 };
@@ -288,8 +289,13 @@ fn took(stack: &StackRecord) -> String {
 
 /// `14 re-mastered`, or how far it got.
 fn standing(run: &Read) -> String {
-    let outcomes: Vec<_> = run.record.stacks.values().filter_map(|stack| stack.outcome).collect();
+    let mut outcomes: Vec<_> = run.record.stacks.values().filter_map(|stack| stack.outcome).collect();
     let left = run.record.stacks.len() - outcomes.len();
+    if run.standing != RunStanding::Ended {
+        // How far it got is a matter of what there was to do.
+        let untouched = |stack: &&StackRecord| stack.began.is_none() && stack.outcome.is_some_and(Outcome::is_success);
+        outcomes = run.record.stacks.values().filter(|stack| !untouched(stack)).filter_map(|stack| stack.outcome).collect();
+    }
     match run.standing {
         RunStanding::Ended => totals(&outcomes),
         RunStanding::GoingOn if outcomes.is_empty() => format!("goes on: {left} left"),
@@ -311,8 +317,15 @@ fn next(run: &Read) -> Vec<String> {
     if run.standing == RunStanding::GoingOn {
         lines.push(format!("`bldr run.watch:{id}` shows it while it goes on"));
     }
-    if run.standing == RunStanding::CutShort {
-        lines.push(format!("`bldr run.resume:{id}` finishes it: what is done is left alone, what is doubtful is looked at"));
+    let all_well = || run.record.stacks.values().all(|stack| stack.outcome.is_some_and(Outcome::is_success));
+    match run.standing {
+        RunStanding::CutShort => {
+            lines.push(format!("`bldr run.resume:{id}` finishes it: what is done is left alone, what is doubtful is looked at"));
+        }
+        RunStanding::Ended if !all_well() => {
+            lines.push(format!("`bldr run.resume:{id}` does the same again: what is done is left alone"));
+        }
+        RunStanding::Ended | RunStanding::GoingOn => {}
     }
     if run.standing != RunStanding::GoingOn && !run.record.moved().is_empty() {
         lines.push(format!("`bldr master.rollback:{id}` moves back what it moved"));
@@ -370,6 +383,10 @@ struct ReportView<'a> {
 /// Writes its page, whole or not at all.
 fn report(run: &Read, to: &Path, session: &Session) -> Result<Code, Exit> {
     let file = if to.is_dir() { to.join(format!("{}.html", run.record.id)) } else { to.to_owned() };
+    if fs::symlink_metadata(&file).is_ok() && !is_a_page(&file) {
+        let problem = format!("{} is there, and is no page of a run", file.display());
+        return Err(Exit::refused(problem).line("it was left as it is; name another file"));
+    }
     let cannot = |error: std::io::Error| Exit::new(Code::Failed, format!("{} cannot be written: {error}", file.display()));
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut new = NamedTempFile::with_prefix_in(".bldr-", folder).map_err(cannot)?;
@@ -378,6 +395,15 @@ fn report(run: &Read, to: &Path, session: &Session) -> Result<Code, Exit> {
     let shown = file.display().to_string();
     session.screen.result(|| format!("{shown}\n"), &ReportView { file: shown.clone(), run: RunView::of(run, |_| true) });
     Ok(Code::Done)
+}
+
+/// Whether that is a page of some run, which another one may take the place of.
+fn is_a_page(file: &Path) -> bool {
+    let mut begin = vec![0; PAGE.len()];
+    // What is no file may have no end, or no beginning.
+    fs::metadata(file).is_ok_and(|about| about.is_file())
+        && fs::File::open(file).and_then(|mut file| file.read_exact(&mut begin)).is_ok()
+        && begin == PAGE.as_bytes()
 }
 
 /// Shows a run as who began it sees it, until it ends. Each look asks for who holds the lock, and for what is new.
@@ -437,7 +463,9 @@ pub async fn resumed(wanted: &str, stores: &Stores, session: &mut Session) -> Re
     let words = shell_words::split(command).map_err(|_| again())?.into_iter().skip(1).map(Into::into);
     let Ok(Invocation::Task(given)) = args::parse(words) else { return Err(again()) };
     let request = meant::meant(&given, &mut session.terminal).map_err(|_| again())?;
-    session.screen.note(&format!("run {id} was `{command}`: the same again, which leaves alone what is done"));
+    session
+        .screen
+        .note(&format!("run {id} was `{command}`: the same again, which leaves alone what is done; with other options it has to be typed"));
     session.typed.clone_from(command);
     Ok(request)
 }

@@ -136,7 +136,7 @@ pub(super) fn code_of(report: &RunReport) -> Result<Code, Exit> {
     if let Some(problem) = &report.unrecorded {
         return Err(Exit::new(Code::Unrecorded, format!("the run could not be recorded: {problem}"))
             .line("nothing was begun after that; what was in flight was finished")
-            .line("make room for the journal and run the same again: what is done is left alone"));
+            .line("see to it that it can be (is the disk full?), and run the same again: what is done is left alone"));
     }
     let outcomes = || report.outcomes.values();
     if report.interrupted || outcomes().any(|outcome| *outcome == Outcome::Interrupted) {

@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 
 const STYLE: &str = include_str!("report.css");
 
+/// How every page begins.
+pub const PAGE: &str = "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>bldr run ";
+
 /// The page of a run.
 pub fn page(run: &RunRecord, standing: RunStanding) -> String {
     let time = Time::of(run);
@@ -31,7 +34,7 @@ pub fn page(run: &RunRecord, standing: RunStanding) -> String {
             body {
                 (heading(run, standing))
                 (attention(run, standing))
-                (timeline(run, &time))
+                (timeline(run, standing, &time))
                 (paces(run))
                 (table(run, standing))
             }
@@ -111,10 +114,16 @@ fn heading(run: &RunRecord, standing: RunStanding) -> Markup {
 /// What somebody has to look at: what failed, what was put back, what was not done, what nobody knows.
 fn attention(run: &RunRecord, standing: RunStanding) -> Markup {
     let wrong: Vec<_> = run.stacks.iter().filter(|(_, stack)| stack.outcome.is_some_and(|outcome| !outcome.is_success())).collect();
-    let unbegun: Vec<_> = run.stacks.iter().filter(|(_, stack)| stack.outcome.is_none() && stack.began.is_none()).collect();
+    let is_left = |stack: &StackRecord| standing != RunStanding::GoingOn && stack.outcome.is_none() && stack.began.is_none();
+    let unbegun: Vec<_> = run.stacks.iter().filter(|(_, stack)| is_left(stack)).collect();
     let open: Vec<_> = if standing == RunStanding::CutShort { run.open_steps().collect() } else { Vec::new() };
     if wrong.is_empty() && open.is_empty() && unbegun.is_empty() && run.warnings.is_empty() {
-        return html! { p.well { "Nothing failed, nothing was put back, and nothing was left undone." } };
+        let so_far = if standing == RunStanding::GoingOn {
+            "So far nothing failed, and nothing was put back."
+        } else {
+            "Nothing failed, nothing was put back, and nothing was left undone."
+        };
+        return html! { p.well { (so_far) } };
     }
     html! {
         section {
@@ -145,7 +154,7 @@ fn place(stack: &StackName, step: &StepRecord) -> String {
 }
 
 /// A bar a stack, in lanes by project, in the order in which they were to be done.
-fn timeline(run: &RunRecord, time: &Time) -> Markup {
+fn timeline(run: &RunRecord, standing: RunStanding, time: &Time) -> Markup {
     let mut lanes: BTreeMap<ProjectName, Vec<&StackName>> = BTreeMap::new();
     for lane in &run.lanes {
         lanes.entry(lane.project.clone()).or_default().extend(&lane.stacks);
@@ -171,7 +180,7 @@ fn timeline(run: &RunRecord, time: &Time) -> Markup {
                 @for (project, stacks) in lanes {
                     h3 { (project) " " small { (counted(stacks.len(), "stack")) } }
                     @for (name, stack) in stacks.into_iter().filter_map(|name| Some((name, run.stacks.get(name)?))) {
-                        (bar(name, stack, run.last, time))
+                        (bar(name, stack, standing, run.last, time))
                     }
                 }
             }
@@ -222,7 +231,7 @@ fn class(action: Action) -> &'static str {
     }
 }
 
-fn bar(name: &StackName, stack: &StackRecord, last: Timestamp, time: &Time) -> Markup {
+fn bar(name: &StackName, stack: &StackRecord, standing: RunStanding, last: Timestamp, time: &Time) -> Markup {
     html! {
         div.row {
             span.name title=(name) { (name) }
@@ -230,12 +239,12 @@ fn bar(name: &StackName, stack: &StackRecord, last: Timestamp, time: &Time) -> M
                 @if let Some(began) = stack.began {
                     span.whole style=(time.place(began, stack.ended.unwrap_or(last))) {}
                 } @else {
-                    span.none { (stack.outcome.map_or_else(|| "not begun".to_owned(), |outcome| outcome.to_string())) }
+                    span.none { (stack.outcome.map_or_else(|| without_end(standing, stack).to_owned(), |outcome| outcome.to_string())) }
                 }
                 @for step in &stack.steps { (drawn(step, last, time)) }
             }
             @if let Some(outcome) = stack.outcome { span class={ "mark " (mark(outcome)) } { (outcome) } }
-            @else { span.mark.doubtful { @if stack.began.is_some() { "cut short" } @else { "not begun" } } }
+            @else { span class={ "mark " (if standing == RunStanding::GoingOn { "there" } else { "doubtful" }) } { (without_end(standing, stack)) } }
         }
     }
 }
@@ -269,13 +278,17 @@ fn mark(outcome: Outcome) -> &'static str {
     }
 }
 
-fn table(run: &RunRecord, standing: RunStanding) -> Markup {
-    let left = |stack: &StackRecord| match (standing, stack.began) {
+/// What is told of a stack of which no end is recorded.
+fn without_end(standing: RunStanding, stack: &StackRecord) -> &'static str {
+    match (standing, stack.began) {
         (RunStanding::GoingOn, Some(_)) => "in work",
         (RunStanding::GoingOn, None) => "waits",
         (_, Some(_)) => "cut short",
         (_, None) => "not begun",
-    };
+    }
+}
+
+fn table(run: &RunRecord, standing: RunStanding) -> Markup {
     html! {
         section {
             h2 { "Every stack" }
@@ -288,7 +301,7 @@ fn table(run: &RunRecord, standing: RunStanding) -> Markup {
                             td {
                                 @match stack.outcome {
                                     Some(outcome) => span class={ "mark " (mark(outcome)) } { (outcome) },
-                                    None => span.mark.doubtful { (left(stack)) },
+                                    None => span class={ "mark " (if standing == RunStanding::GoingOn { "there" } else { "doubtful" }) } { (without_end(standing, stack)) },
                                 }
                             }
                             td { (stack.was.as_ref().map(ToString::to_string).unwrap_or_default()) }

@@ -3,7 +3,12 @@
 #![allow(dead_code, reason = "not every test file needs all of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    io::Read,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
 
 /// A home folder with a bldr to run in it.
 pub struct Bldr(tempfile::TempDir);
@@ -60,8 +65,27 @@ impl Bldr {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ran { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
     }
+    /// Runs a line at a terminal: standard input is what is typed, standard output all that is shown.
+    pub fn at_a_terminal(&self, line: &str) -> Child {
+        let line = format!("{} {line}", env!("CARGO_BIN_EXE_bldr"));
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(self.path("")).env("BLDR_SANDBOX_PACE", "30");
+        script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+    }
     /// Runs a line with JSON output.
     pub fn ask(&self, line: &str) -> Ran {
         self.run(&format!("--output json {line}"))
     }
+}
+
+/// Reads what is shown until this was.
+pub fn read_until(shown: &mut impl Read, wanted: &str) -> String {
+    let mut all = Vec::new();
+    while !String::from_utf8_lossy(&all).contains(wanted) {
+        let mut more = [0; 4096];
+        let count = shown.read(&mut more).unwrap();
+        assert!(count > 0, "no '{wanted}' in {}", String::from_utf8_lossy(&all));
+        all.extend_from_slice(&more[..count]);
+    }
+    String::from_utf8_lossy(&all).into_owned()
 }

@@ -16,7 +16,6 @@ use crate::{
     pace::Pacing,
     plan::{self, Entry, RemasterPlan, Step, Todo},
     ports::{Clock, ContextStore, Fence, Journal, Masters, Minions, Operator, Power, Sleepers},
-    stage::Stage,
     survey::{AddressPolicy, NewMaster},
 };
 use futures::{StreamExt, channel::mpsc, stream};
@@ -123,6 +122,9 @@ pub async fn execute(plan: &RemasterPlan, fleet: &Fleet, run: &Run, ports: &Port
     let (moving, mut moved) = mpsc::channel(0);
     let (canary, lanes) = execution.in_turn(&moving);
     drop(moving);
+    let fails = |walk: &&Walk<'_>| walk.entries.first().is_some_and(|entry| execution.fails(entry));
+    execution.failures.store(lanes.iter().chain(&canary).filter(fails).count(), Ordering::Relaxed);
+    execution.judge(None);
     let walked = async {
         if let Some(lane) = canary {
             execution.lane(lane).await;
@@ -148,7 +150,7 @@ struct Execution<'a> {
     ports: &'a Ports<'a>,
     telling: Telling<'a>,
     gate: Gate,
-    /// How many stacks have failed.
+    /// How many stacks have failed; from the beginning those of which it is known that they will.
     failures: AtomicUsize,
     /// Why no more are begun, where the run itself says so.
     held: Mutex<Option<String>>,
@@ -187,43 +189,53 @@ impl<'a> Execution<'a> {
 
     async fn lane(&self, Walk { number, entries, moving }: Walk<'a>) {
         let mut failed: Option<&StackName> = None;
-        let (mut left, mut moving) = (entries.len(), Some(moving));
+        let (all, mut left, mut moving) = (entries.len(), entries.len(), Some(moving));
         for entry in entries {
             left -= 1;
             let moving = moving.take_if(|_| left == 0);
             if self.not_begun(entry, failed).await {
                 continue;
             }
-            let well = match &entry.todo {
+            let steps = match &entry.todo {
+                Todo::Steps { steps, .. } => steps,
                 Todo::Blocked(reason) => {
                     let reason = format!("{reason} (nothing was changed)");
                     self.telling.finish(&entry.stack, Outcome::Failed, Some(reason), 0).await;
-                    false
-                }
-                Todo::Steps { steps, .. } => {
-                    self.gate.enter(number, left + 1).await;
-                    // Much may have happened while it waited.
-                    let begun = !self.not_begun(entry, failed).await;
-                    let well = begun && self.entry(&entry.stack, steps, moving).await;
-                    self.heed().await;
-                    self.gate.leave(well);
-                    well || !begun
+                    failed = Some(&entry.stack);
+                    // The first of a lane was counted when the run began.
+                    self.failures.fetch_add(usize::from(left + 1 < all), Ordering::Relaxed);
+                    self.judge(failed);
+                    continue;
                 }
             };
-            if !well {
+            self.gate.enter(number, left + 1).await;
+            // Much may have happened while it waited.
+            let begun = !self.not_begun(entry, failed).await;
+            let well = begun && self.entry(&entry.stack, steps, moving).await;
+            self.heed().await;
+            self.gate.leave(well);
+            if begun && !well {
                 failed = Some(&entry.stack);
-                self.weigh(&entry.stack);
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                self.judge(failed);
             }
         }
     }
 
+    /// Whether a stack that is the first of its project is known to fail.
+    fn fails(&self, entry: &Entry) -> bool {
+        entry.is_blocked() && self.run.pacing.pauses_before(&entry.stack).is_none()
+    }
+
     /// Whether a stack's turn comes to nothing, which is told.
     async fn not_begun(&self, entry: &Entry, failed: Option<&StackName>) -> bool {
+        // That a stack cannot be begun is known and counted, however many others failed.
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|_| !entry.is_blocked());
         let (outcome, why) = if let Some(culprit) = failed {
             (Outcome::Held, format!("{culprit} failed, and it comes earlier in its project"))
         } else if let Some(problem) = self.telling.halted() {
             (Outcome::Held, problem)
-        } else if let Some(why) = self.held(&entry.stack) {
+        } else if let Some(why) = held.or_else(|| self.stops_before(&entry.stack)) {
             (Outcome::Held, why)
         } else if self.ports.operator.interrupted() {
             (Outcome::Interrupted, "not begun: the operator asked to stop".into())
@@ -235,25 +247,20 @@ impl<'a> Execution<'a> {
     }
 
     /// Why a stack is not begun, where the run was told to stop before it.
-    fn held(&self, stack: &StackName) -> Option<String> {
+    fn stops_before(&self, stack: &StackName) -> Option<String> {
         let pacing = &self.run.pacing;
-        let paused = pacing.pause_before.filter(|stage| Stage::of(stack) >= *stage && pacing.canary.as_ref() != Some(stack));
         let late = pacing.until.is_some_and(|until| self.ports.clock.now() >= until);
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        held.or_else(|| paused.map(|stage| format!("the run pauses before {stage}"))).or_else(|| late.then(|| "the window is over".into()))
+        let paused = pacing.pauses_before(stack).map(|stage| format!("the run pauses before {stage}"));
+        paused.or_else(|| late.then(|| "the window is over".into()))
     }
 
-    /// What a failure means for those that are not begun.
-    fn weigh(&self, stack: &StackName) {
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-        let pacing = &self.run.pacing;
+    /// Whether too many have failed, this one last.
+    fn judge(&self, stack: Option<&StackName>) {
+        let (failures, pacing) = (self.failures.load(Ordering::Relaxed), &self.run.pacing);
         let stacks = self.plan.lanes.iter().map(|lane| lane.entries.len()).sum();
         let too_many = pacing.max_failures.filter(|most| most.is_exceeded(failures, stacks));
-        let why = if pacing.canary.as_ref() == Some(stack) {
-            Some(format!("the canary {stack} failed"))
-        } else {
-            too_many.map(|most| format!("{failures} of {stacks} stacks failed, and max_failures is {most}"))
-        };
+        let canary = stack.filter(|stack| pacing.canary.as_ref() == Some(*stack)).map(|stack| format!("the canary {stack} failed"));
+        let why = canary.or_else(|| too_many.map(|most| format!("{failures} of {stacks} stacks failed, and max_failures is {most}")));
         if let Some(why) = why {
             self.held.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
         }
