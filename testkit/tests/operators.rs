@@ -99,7 +99,7 @@ fn on(master: usize) -> Allegiance {
     }
 }
 
-fn happens(moves: &[Move], last: usize) {
+fn happens(moves: &[Move], last: usize) -> usize {
     let spec = FleetSpec::of(&["beacon--ci", "harbor--ci"]).with("harbor--prod", |stack| stack.nodes = Some(2));
     let mut world = World::new(&spec).unwrap();
     world.machines = world.machines.paced(Duration::from_millis(200));
@@ -107,6 +107,7 @@ fn happens(moves: &[Move], last: usize) {
     let waker = noop_waker();
     let mut polls = Context::from_waker(&waker);
     let mut works: [Option<Work<'_>>; 2] = [None, None];
+    let mut ended = 0;
     for next in moves {
         match *next {
             Move::Begin(who, master) => {
@@ -116,6 +117,7 @@ fn happens(moves: &[Move], last: usize) {
                 for _ in 0..calls {
                     if works[who].as_mut().is_some_and(|work| matches!(work.as_mut().poll(&mut polls), Poll::Ready(()))) {
                         works[who] = None;
+                        ended += 1;
                     }
                 }
             }
@@ -141,6 +143,7 @@ fn happens(moves: &[Move], last: usize) {
         }
         assert!(world.plan(MASTERS[last]).await.unwrap().2.is_empty());
     }));
+    ended
 }
 
 proptest! {
@@ -157,5 +160,5 @@ proptest! {
 
 #[test]
 fn a_run_that_nobody_disturbs_comes_to_its_end() {
-    happens(&[Move::Begin(0, 1), Move::GoOn(0, 1000)], 1);
+    assert_eq!(happens(&[Move::Begin(0, 1), Move::GoOn(0, 1000)], 1), 1);
 }

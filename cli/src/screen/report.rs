@@ -105,7 +105,7 @@ fn heading(run: &RunRecord, standing: RunStanding) -> Markup {
                 }
                 div { dt { "Began" } dd { (rfc3339(run.began)) } }
                 div { dt { "Took" } dd { (duration(millis(run.began, run.last))) ", " (stands) } }
-                div { dt { "Stacks" } dd { (totals(&outcomes)) @if left > 0 { ", " (left) " without an end" } } }
+                div { dt { "Stacks" } dd { (totals(&outcomes)) @if left > 0 { ", " (left) (if standing == RunStanding::GoingOn { " left" } else { " without an end" }) } } }
             }
         }
     }
@@ -196,7 +196,7 @@ fn paces(run: &RunRecord) -> Markup {
     html! {
         section {
             h2 { "Pace" }
-            ul.attention { @for pace in &run.paces { li { (rfc3339(pace.at)) ": " (line::pace(pace.limit, pace.why.as_deref())) } } }
+            ul.paces { @for pace in &run.paces { li { (rfc3339(pace.at)) ": " (line::pace(pace.limit, pace.why.as_deref())) } } }
         }
     }
 }

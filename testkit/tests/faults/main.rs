@@ -48,12 +48,12 @@ fn named(world: &World, node: &str) -> String {
     }
 }
 
-/// Whether these can be what the last append wrote, or nothing: the end of a step goes with what the stack does next.
+/// Whether these can be what the last append wrote, or nothing: a stack's beginning and the end of a step go with what it does next.
 fn is_one_append(events: &[&Event]) -> bool {
     match events {
         [] | [_] => true,
         [
-            Event::StepFinished { stack, .. } | Event::StepFailed { stack, .. },
+            Event::StackStarted { stack, .. } | Event::StepFinished { stack, .. } | Event::StepFailed { stack, .. },
             Event::StepStarted { stack: next, .. } | Event::StackFinished { stack: next, .. },
         ] => stack == next,
         _ => false,
