@@ -19,7 +19,7 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, ErrorKind, Write},
     os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// A lock that is a file on this machine.
@@ -33,10 +33,24 @@ impl FileLock {
     }
 
     fn gate(&self) -> PortResult<File> {
-        let path = self.0.with_added_extension("gate");
-        let gate = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed("open", &path))?;
+        let path = self.gate_path();
+        let gate = open(&path).map_err(failed("open", &path))?;
         gate.lock().map_err(failed("lock", &path))?;
         Ok(gate)
+    }
+
+    /// The same for somebody who only looks: where nothing can be written any more, nobody takes it either, and what is there can still be
+    /// looked at.
+    fn gate_to_look(&self) -> PortResult<Option<File>> {
+        let path = self.gate_path();
+        match open(&path) {
+            Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => Ok(None),
+            _ => self.gate().map(Some),
+        }
+    }
+
+    fn gate_path(&self) -> PathBuf {
+        self.0.with_added_extension("gate")
     }
 
     /// What the file says; nothing while it is empty.
@@ -48,8 +62,7 @@ impl FileLock {
         make(parent(&self.0))?;
         let _gate = self.gate()?;
         loop {
-            let file =
-                OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&self.0).map_err(failed("open", &self.0))?;
+            let file = open(&self.0).map_err(failed("open", &self.0))?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(self.held_by(self.written().as_ref())),
@@ -76,19 +89,6 @@ impl FileLock {
             .advise(format!("wait until that is done; if it hangs, 'kill -9 {pid}' on {host} ends it and frees the lock; the next run goes on from there"))
     }
 
-    /// The same for somebody who only looks, and may not be allowed to write here.
-    fn gate_to_look(&self) -> PortResult<Option<File>> {
-        let path = self.0.with_added_extension("gate");
-        let gate = match File::open(&path) {
-            Ok(gate) => gate,
-            // Nobody takes it or gives it back, and nobody who came now would be kept out by a moment's look.
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed("open", &path)(error)),
-        };
-        gate.lock().map_err(failed("lock", &path))?;
-        Ok(Some(gate))
-    }
-
     fn owner_now(&self) -> PortResult<Option<Owner>> {
         let file = match File::open(&self.0) {
             Ok(file) => file,
@@ -102,6 +102,11 @@ impl FileLock {
             Err(TryLockError::Error(error)) => Err(failed("lock", &self.0)(error)),
         }
     }
+}
+
+/// A file that is there, or an empty one, for this user alone.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 fn utc(at: Timestamp) -> String {

@@ -259,6 +259,9 @@ fn only_the_stacks_that_are_meant_are_moved() {
         json!({"ferry--ci": "remastered", "ferry--end2end": "remastered", "ferry--prod": "remastered", "lantern--ci": "remastered"})
     );
 
+    // No project is called so: with no more than a warning it would let through all that it was to keep out.
+    let slip = bldr.run(&format!("{ALL},limit=not:prod"));
+    assert!(slip.code == 3 && slip.err.contains("'not:instance:prod' is another choice"), "{slip:?}");
     let none = bldr.run(&format!("{ALL},limit=nobody+master-server"));
     assert!(none.code == 3 && none.err.contains("limit=nobody+master-server: there is no such stack"), "{none:?}");
     let canary = bldr.run(&format!("{ALL},limit=ferry,canary=harbor--ci"));

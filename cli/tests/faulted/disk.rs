@@ -86,7 +86,11 @@ async fn a_run_that_can_no_longer_be_recorded_begins_nothing_more_and_the_next_o
         assert_eq!(code, Some(5), "at {step}: {told:?}");
         assert!(told.last().is_some_and(|last| last["error"]["code"] == 5), "at {step}: {told:?}");
         // What is recorded is whole, and shown as cut short.
+        // Where nothing can be written at all, it can still be looked at.
+        let state = faulted.operator(stack).join(".bldr").display().to_string();
+        faulted.in_hub(&format!("mount --rbind {state} {state}; mount -o remount,bind,ro {state}")).await;
         let (code, shown, _) = faulted.fleet.bldr_at(&faulted.operator(stack), &["runs"]).await;
+        faulted.in_hub(&format!("umount -R {state}")).await;
         let shown = shown[0]["runs"].as_array().unwrap();
         assert_eq!((code, shown.len()), (Some(0), usize::from(step != "survey")), "at {step}: {shown:?}");
         assert!(shown.iter().all(|run| run["standing"] == "cut_short"), "at {step}: {shown:?}");
