@@ -78,6 +78,16 @@ fn a_run_that_was_killed_is_told_as_such_with_what_nobody_knows_and_is_finished_
 }
 
 #[test]
+fn a_command_line_with_a_blank_is_taken_up_by_its_record() {
+    let bldr = Bldr::new();
+    let (mut run, _) = until_a_stack_is_done(&bldr, &format!("{ALL},jobs=1,limit=harbor+not:tag:Owner:ada lovelace"), "100", Stdio::null());
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let resumed = bldr.run("run.resume:last --yes");
+    assert!(resumed.code == 0 && resumed.err.contains("ada lovelace'"), "{resumed:?}");
+}
+
+#[test]
 fn a_run_that_goes_on_can_be_watched_to_its_end() {
     let bldr = Bldr::new();
     let (mut run, lines) = going_on(&bldr);

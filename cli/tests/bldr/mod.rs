@@ -69,7 +69,7 @@ impl Bldr {
     pub fn at_a_terminal(&self, line: &str) -> Child {
         let line = format!("{} {line}", env!("CARGO_BIN_EXE_bldr"));
         let mut script = Command::new("script");
-        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(self.path("")).env("BLDR_SANDBOX_PACE", "30");
+        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(self.path("")).env("BLDR_SANDBOX_PACE", "60");
         script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
     }
     /// Runs a line with JSON output.
