@@ -2,14 +2,15 @@
 
 use super::{
     error::{LabError, LabResult, Trying},
-    inside::children,
+    inside::{children, own_children},
 };
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
 };
 
 /// The top namespaces of a lab. When this is dropped, or the process that holds it ends however it ends, everything in
@@ -80,15 +81,27 @@ impl Hub {
             _ => {
                 drop(life);
                 let _ = unshare.wait();
-                Err(LabError::broken("the lab's hub", std::fs::read_to_string(&log_path).unwrap_or_default().trim()))
+                Err(LabError::broken("the lab's hub", fs::read_to_string(&log_path).unwrap_or_default().trim()))
             }
         }
     }
 }
 
+/// The network a process is in; of one that has ended, none.
+fn network(pid: u32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/ns/net")).ok()
+}
+
 impl Drop for Hub {
     fn drop(&mut self) {
+        let ours = network(self.pid);
         drop(self.life.take());
         let _ = self.unshare.wait();
+        // The entrances are children of this process, and stand in the hub's network: each ends once what it let in has. None has a reason to
+        // stay; one that does is for others to find, and not to wait for.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while ours.is_some() && own_children().any(|pid| network(pid) == ours) && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
     }
 }

@@ -18,6 +18,13 @@ pub(super) fn children(pid: u32) -> Vec<u32> {
     listed.split_whitespace().filter_map(|id| id.parse().ok()).collect()
 }
 
+/// The children of this process, whichever of its threads has started them.
+pub(super) fn own_children() -> impl Iterator<Item = u32> {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let listed = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    listed.flat_map(|ids| ids.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
+}
+
 /// Sends a signal; a process that is gone has it already.
 pub(super) fn send(signal: &str, pid: u32) {
     let kill = format!("kill -{signal} {pid} 2>/dev/null");
